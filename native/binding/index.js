@@ -1,0 +1,25 @@
+import { createRequire } from 'node:module';
+
+// One file per platform would need a loader; the addon is built on the machine that runs it.
+const addon = createRequire(import.meta.url)('./sluice.node');
+
+export const {
+  compileRules,
+  dropRules,
+  ruleNames,
+  maskText,
+  compileRowPlan,
+  dropRowPlan,
+  maskRows,
+  StreamMasker,
+  maskCopy,
+  RecordChain,
+  statementShape,
+  analyzeSql,
+  compileCatalog,
+  dropCatalog,
+  lineage,
+  compilePolicies,
+  dropPolicies,
+  decidePolicy,
+} = addon;

@@ -1,0 +1,6 @@
+//! The N-API surface of the native crates: thin, typed, one module per crate behind it.
+
+mod policy;
+mod record;
+mod scanner;
+mod sql;

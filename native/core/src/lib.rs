@@ -1,0 +1,3 @@
+//! What Sluice does to bytes, without N-API: the scanner that masks, and the hash chain of the record.
+
+pub mod record;

@@ -1,0 +1,1 @@
+//! The hash chain and Merkle tree of the record.

@@ -1,0 +1,14 @@
+// Builds the native addon and puts it where native/binding/index.js loads it from.
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, renameSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const built = spawnSync('cargo', ['build', '--release', '--locked', '-p', 'sluice-binding'], { cwd: root, stdio: 'inherit' });
+if (built.status !== 0) process.exit(built.status ?? 1);
+const library = process.platform === 'darwin' ? 'libsluice_binding.dylib' : 'libsluice_binding.so';
+const to = join(root, 'native', 'binding', 'sluice.node');
+// Renamed into place: a process that has the old addon mapped keeps its own copy.
+copyFileSync(join(root, 'target', 'release', library), `${to}.new`);
+renameSync(`${to}.new`, to);

@@ -1,0 +1,57 @@
+/** The terms of a decision, the same for every protocol. Pure data: nothing here does I/O. */
+
+/** Who acts. `issuer` and `subject` name one person or one service, never a shared account (PCI DSS 8.2.1). */
+export interface Principal {
+  readonly kind: 'user' | 'service';
+  readonly name: string;
+  readonly issuer: string;
+  readonly subject: string;
+  readonly groups: readonly string[];
+  /** How the principal proved itself; never the secret. */
+  readonly credential: { readonly kind: string; readonly id: string; readonly expiresAt: number };
+  /** Identity provider evidence (acr, amr, auth_time ...), where there is any. */
+  readonly claims: Readonly<Record<string, string | number | readonly string[]>>;
+}
+
+/** What is acted on: a registered resource and the account the gateway uses there. */
+export interface Target {
+  readonly resource: string;
+  readonly kind: string;
+  readonly account: string;
+  readonly address: string;
+}
+
+/** One object an operation touches, e.g. `{ type: 'Table', path: 'public.cards', action: 'select' }`. */
+export interface ObjectRef {
+  readonly type: string;
+  readonly path: string;
+  readonly action: string;
+}
+
+/** A parsed operation: what policy decides on. */
+export interface Operation {
+  /** The main class, e.g. `select`, `drop`, `exec`, `get`. */
+  readonly action: string;
+  readonly objects: readonly ObjectRef[];
+  /** Facts that policies may test, by the names of the Cedar schema. */
+  readonly attributes: Readonly<Record<string, string | number | boolean | readonly string[]>>;
+}
+
+/** Denial is a value, not an exception. `policies` are ids; `snapshot` is the hash of the policy set that decided. */
+export type Decision =
+  | { readonly kind: 'allow'; readonly policies: readonly string[]; readonly snapshot: string }
+  | {
+      readonly kind: 'deny';
+      readonly policies: readonly string[];
+      readonly snapshot: string;
+      readonly reason: 'no-permit' | 'forbidden' | 'unparsed' | 'unsupported' | 'error';
+      readonly message: string;
+      readonly hint: string;
+    };
+
+/** The policy engine: immutable snapshot behind it, replaced whole on reload. */
+export interface PolicyEngine {
+  decide(principal: Principal, target: Target, operation: Operation): Decision;
+  /** SHA-256 over the policy files and schema, hex. */
+  readonly snapshot: string;
+}
