@@ -56,15 +56,23 @@ export function maskCopy(rules: number, plan: number, format: number, first: boo
 
 // ---------------------------------------------------------------- record hashing (native/core)
 
-/** The chain and Merkle state of one record directory. */
+/**
+ * The chain and Merkle state of one record directory. A line is hashed as its raw bytes without the '\n' that ends it;
+ * it begins with `{"v":1,"prev":"` (15 bytes), then 64 hexadecimal digits: the hash of the line before.
+ */
 export class RecordChain {
-  /** `frontier`: JSON as `state()` returned it, or "" for a new chain. */
-  constructor(frontier: string);
+  /** `state`: JSON as `state()` returned it, or "" for a new chain, whose first `prev` is 64 zeros. */
+  constructor(state: string);
   /**
    * Completes a batch of lines in place: each of the `count` lines in `[off, off+len)` ends in '\n' and holds a 64-byte
-   * hole at the fixed offset `PREV_OFFSET` from `"prev":"`; fills in the previous line's SHA-256 and adds each leaf.
+   * hole after the fixed first member (what it contains does not matter); fills in the previous line's SHA-256 and adds
+   * each leaf. Throws before it has changed anything when the batch is not exactly such lines.
    */
   seal(buf: Uint8Array, off: number, len: number, count: number): void;
+  /** Follows lines that are sealed already, up to the first that does not continue the chain; returns how many did. */
+  follow(buf: Uint8Array, off: number, len: number): number;
+  /** Takes the leaf hashes (RFC 9162, 32 bytes each) added since the last call. */
+  takeLeaves(): Buffer;
   /** RFC 9162 tree root over all lines so far, hex. */
   root(): string;
   size(): number;
@@ -72,6 +80,15 @@ export class RecordChain {
   head(): string;
   /** JSON `{ size, head, frontier: [hex] }`. */
   state(): string;
+}
+
+/** An exclusive lock on a file, which the kernel lets go of when the process ends, however it ends. */
+export class RecordLock {
+  /** Tries to lock `path`, creating the file when it is missing; never waits. Throws when the file cannot be opened. */
+  constructor(path: string);
+  /** Whether this process has the lock. */
+  readonly held: boolean;
+  release(): void;
 }
 
 // ---------------------------------------------------------------- SQL analysis (native/sql)
@@ -97,9 +114,12 @@ export function lineage(catalog: number, buf: Uint8Array, off: number, len: numb
  */
 export function compilePolicies(spec: string): number;
 export function dropPolicies(policies: number): void;
+/** The policies of a set in the order of the files, as JSON `[{ "id", "effect": "permit"|"forbid", "file", "line", "hint" }]`. */
+export function listPolicies(policies: number): string;
 /**
  * Decides one request. `request` is JSON
- * `{ "principal": {"type","id"}, "groups": [..], "action": "..", "resource": {"type","id","parents":[{"type","id"}]}, "context": {..} }`.
+ * `{ "principal": {"type","id"}, "groups": [..], "action": "..", "resource": {"type","id","parents":[{"type","id"}],"attrs":{..}}, "context": {..} }`;
+ * `parents` are all ancestors, `attrs` may be left out; values are strings, integers, booleans and arrays of strings.
  * Returns JSON `{ "allow": bool, "policies": [id], "errors": [message] }`; an evaluation error is a denial.
  */
 export function decidePolicy(policies: number, request: string): string;

@@ -14,6 +14,7 @@ export const {
   StreamMasker,
   maskCopy,
   RecordChain,
+  RecordLock,
   statementShape,
   analyzeSql,
   compileCatalog,
@@ -21,5 +22,6 @@ export const {
   lineage,
   compilePolicies,
   dropPolicies,
+  listPolicies,
   decidePolicy,
 } = addon;
