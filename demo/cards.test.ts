@@ -19,7 +19,10 @@ test('every brand gives numbers of its own ranges and lengths that pass the chec
       assert.ok(luhnValid(pan), pan);
       assert.ok(brand.lengths.includes(pan.length), `${brand.name} ${pan}`);
       const six = Number(pan.slice(0, 6));
-      assert.ok(brand.prefixes.some(([from, to]) => six >= from && six <= to), `${brand.name} ${pan}`);
+      assert.ok(
+        brand.prefixes.some(([from, to]) => six >= from && six <= to),
+        `${brand.name} ${pan}`,
+      );
     }
   }
 });

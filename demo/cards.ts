@@ -13,15 +13,71 @@ export interface Brand {
 
 export const brands: readonly Brand[] = [
   { name: 'visa', prefixes: [[400000, 499999]], lengths: [16, 16, 16, 16, 13, 19], cvv: 3, weight: 40 },
-  { name: 'mastercard', prefixes: [[510000, 559999], [222100, 272099]], lengths: [16], cvv: 3, weight: 30 },
-  { name: 'amex', prefixes: [[340000, 349999], [370000, 379999]], lengths: [15], cvv: 4, weight: 8 },
-  { name: 'discover', prefixes: [[601100, 601199], [644000, 649999], [650000, 652149]], lengths: [16], cvv: 3, weight: 5 },
+  {
+    name: 'mastercard',
+    prefixes: [
+      [510000, 559999],
+      [222100, 272099],
+    ],
+    lengths: [16],
+    cvv: 3,
+    weight: 30,
+  },
+  {
+    name: 'amex',
+    prefixes: [
+      [340000, 349999],
+      [370000, 379999],
+    ],
+    lengths: [15],
+    cvv: 4,
+    weight: 8,
+  },
+  {
+    name: 'discover',
+    prefixes: [
+      [601100, 601199],
+      [644000, 649999],
+      [650000, 652149],
+    ],
+    lengths: [16],
+    cvv: 3,
+    weight: 5,
+  },
   { name: 'jcb', prefixes: [[352800, 358999]], lengths: [16], cvv: 3, weight: 4 },
-  { name: 'diners', prefixes: [[300000, 305999], [360000, 369999], [380000, 399999]], lengths: [14], cvv: 3, weight: 3 },
+  {
+    name: 'diners',
+    prefixes: [
+      [300000, 305999],
+      [360000, 369999],
+      [380000, 399999],
+    ],
+    lengths: [14],
+    cvv: 3,
+    weight: 3,
+  },
   { name: 'unionpay', prefixes: [[620000, 629999]], lengths: [16, 17, 18, 19], cvv: 3, weight: 4 },
-  { name: 'maestro', prefixes: [[500000, 506698], [560000, 589999]], lengths: [16, 18, 19], cvv: 3, weight: 3 },
+  {
+    name: 'maestro',
+    prefixes: [
+      [500000, 506698],
+      [560000, 589999],
+    ],
+    lengths: [16, 18, 19],
+    cvv: 3,
+    weight: 3,
+  },
   { name: 'mir', prefixes: [[220000, 220499]], lengths: [16], cvv: 3, weight: 2 },
-  { name: 'rupay', prefixes: [[508500, 508999], [606985, 607984]], lengths: [16], cvv: 3, weight: 1 },
+  {
+    name: 'rupay',
+    prefixes: [
+      [508500, 508999],
+      [606985, 607984],
+    ],
+    lengths: [16],
+    cvv: 3,
+    weight: 1,
+  },
 ];
 
 /** A generator of numbers in [0, 1) that always gives the same for the same seed (mulberry32). */

@@ -16,7 +16,10 @@ after(() => server.stop());
 
 test('the database holds what the seed says, every number valid', async () => {
   const [cards] = await server.sql('select id::int, pan, brand, cvv, holder from cards order by id', seeded.database);
-  assert.deepEqual(cards?.rows, seeded.cards.map(({ id, pan, brand, cvv, holder }) => ({ id, pan, brand, cvv, holder })));
+  assert.deepEqual(
+    cards?.rows,
+    seeded.cards.map(({ id, pan, brand, cvv, holder }) => ({ id, pan, brand, cvv, holder })),
+  );
   assert.ok(cards?.rows.every((row) => luhnValid(row.pan)));
   assert.ok(new Set(cards?.rows.map((row) => row.brand)).size >= 9);
   const [notes] = await server.sql("select count(*)::int as n from orders where note ~ '[0-9]{12,}'", seeded.database);

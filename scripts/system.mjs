@@ -58,7 +58,8 @@ export function ensureBuildTools() {
   let missing = missingBuildPackages();
   if (missing.length > 0 && aptInstall(missing)) missing = missingBuildPackages();
   const env = {};
-  if (missing.includes('libclang-dev') && Object.assign(env, libclangFromPyPI()).LIBCLANG_PATH) missing = missing.filter((name) => name !== 'libclang-dev');
+  if (missing.includes('libclang-dev') && Object.assign(env, libclangFromPyPI()).LIBCLANG_PATH)
+    missing = missing.filter((name) => name !== 'libclang-dev');
   const wanted = missing.length > 0 ? [`apt-get install ${missing.join(' ')}`] : [];
   if (which('cargo') === null) wanted.push('install Rust from https://rustup.rs');
   if (wanted.length > 0) throw new Error(`the native addon needs system packages; as root: ${wanted.join(', and ')}`);
@@ -76,12 +77,22 @@ function missingBuildPackages() {
 
 function libclangFound() {
   if (process.env.LIBCLANG_PATH) return true;
-  const folders = ['/usr/lib', '/usr/lib64', '/usr/local/lib', ...list('/usr/lib', /-linux-gnu$/), ...list('/usr/lib', /^llvm-/).map((folder) => join(folder, 'lib'))];
+  const folders = [
+    '/usr/lib',
+    '/usr/lib64',
+    '/usr/local/lib',
+    ...list('/usr/lib', /-linux-gnu$/),
+    ...list('/usr/lib', /^llvm-/).map((folder) => join(folder, 'lib')),
+  ];
   return folders.some((folder) => list(folder, /^libclang(-[\d.]+)?\.so/).length > 0);
 }
 
 function list(folder, pattern) {
-  return existsSync(folder) ? readdirSync(folder).filter((name) => pattern.test(name)).map((name) => join(folder, name)) : [];
+  return existsSync(folder)
+    ? readdirSync(folder)
+        .filter((name) => pattern.test(name))
+        .map((name) => join(folder, name))
+    : [];
 }
 
 /** PyPI's wheel holds the library but not the compiler's own headers, which gcc has as well. */

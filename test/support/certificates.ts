@@ -22,16 +22,55 @@ export function makeCertificates(options: CertificateOptions = {}): Certificates
   const folder = mkdtempSync(join(tmpdir(), 'sluice-certs-'));
   const file = (name: string): string => join(folder, name);
   const digest = `-${options.digest ?? 'sha256'}`;
-  const names = (options.names ?? ['localhost', '127.0.0.1', '::1']).map((name) => (/^[\d.]+$|:/.test(name) ? `IP:${name}` : `DNS:${name}`));
+  const names = (options.names ?? ['localhost', '127.0.0.1', '::1']).map((name) =>
+    /^[\d.]+$|:/.test(name) ? `IP:${name}` : `DNS:${name}`,
+  );
   try {
     const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
-    openssl(['req', '-x509', ...curve, digest, '-days', '2', '-subj', '/CN=Sluice test CA', '-keyout', file('ca.key'), '-out', file('ca.crt'),
-      '-addext', 'basicConstraints=critical,CA:TRUE', '-addext', 'keyUsage=critical,keyCertSign']);
+    openssl([
+      'req',
+      '-x509',
+      ...curve,
+      digest,
+      '-days',
+      '2',
+      '-subj',
+      '/CN=Sluice test CA',
+      '-keyout',
+      file('ca.key'),
+      '-out',
+      file('ca.crt'),
+      '-addext',
+      'basicConstraints=critical,CA:TRUE',
+      '-addext',
+      'keyUsage=critical,keyCertSign',
+    ]);
     openssl(['req', '-new', ...curve, '-subj', '/CN=localhost', '-keyout', file('server.key'), '-out', file('server.csr')]);
     writeFileSync(file('extensions'), `subjectAltName=${names.join(',')}\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n`);
-    openssl(['x509', '-req', digest, '-in', file('server.csr'), '-CA', file('ca.crt'), '-CAkey', file('ca.key'), '-set_serial', '2', '-days', '2',
-      '-extfile', file('extensions'), '-out', file('server.crt')]);
-    return { ca: readFileSync(file('ca.crt'), 'utf8'), cert: readFileSync(file('server.crt'), 'utf8'), key: readFileSync(file('server.key'), 'utf8') };
+    openssl([
+      'x509',
+      '-req',
+      digest,
+      '-in',
+      file('server.csr'),
+      '-CA',
+      file('ca.crt'),
+      '-CAkey',
+      file('ca.key'),
+      '-set_serial',
+      '2',
+      '-days',
+      '2',
+      '-extfile',
+      file('extensions'),
+      '-out',
+      file('server.crt'),
+    ]);
+    return {
+      ca: readFileSync(file('ca.crt'), 'utf8'),
+      cert: readFileSync(file('server.crt'), 'utf8'),
+      key: readFileSync(file('server.key'), 'utf8'),
+    };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { type Certificates, makeCertificates } from './certificates.ts';
-import { type Identity, executable, ownedFolder, reachable, temporaryFolder, unprivileged } from './unprivileged.ts';
+import { executable, type Identity, ownedFolder, reachable, temporaryFolder, unprivileged } from './unprivileged.ts';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const DEBIAN = '/usr/lib/postgresql/15';
@@ -68,7 +68,10 @@ async function start(options: PostgresOptions, identity: Identity, bin: string, 
   if (certificates !== null) writeServerCertificates(data, certificates, identity);
   const kind = options.tlsOnly ? 'hostssl' : 'host';
   // Replication is allowed here, so that its refusal in a test is proven to be the gateway's.
-  writeFileSync(join(data, 'pg_hba.conf'), `local all all trust\n${kind} all all 127.0.0.1/32 ${auth}\n${kind} replication all 127.0.0.1/32 ${auth}\n`);
+  writeFileSync(
+    join(data, 'pg_hba.conf'),
+    `local all all trust\n${kind} all all 127.0.0.1/32 ${auth}\n${kind} replication all 127.0.0.1/32 ${auth}\n`,
+  );
 
   let port = 0;
   let server: ChildProcess | undefined;
@@ -141,13 +144,32 @@ function initialize(bin: string, identity: Identity, dir: string, data: string, 
   writeFileSync(file, password, { mode: 0o600 });
   own(file, identity);
   ownedFolder(data, identity);
-  const args = ['-D', data, '-U', 'postgres', '-E', 'UTF8', '--no-locale', '--no-sync', `--pwfile=${file}`, '--auth-local=trust', `--auth-host=${auth}`];
+  const args = [
+    '-D',
+    data,
+    '-U',
+    'postgres',
+    '-E',
+    'UTF8',
+    '--no-locale',
+    '--no-sync',
+    `--pwfile=${file}`,
+    '--auth-local=trust',
+    `--auth-host=${auth}`,
+  ];
   const done = spawnSync(join(bin, 'initdb'), args, { encoding: 'utf8', cwd: dir, ...identity, env: serverEnvironment(dir) });
   if (done.status !== 0) throw new Error(`initdb failed: ${done.error?.message ?? ''}${done.stderr}`);
   rmSync(file);
 }
 
-function writeConfiguration(data: string, port: number, dir: string, tls: boolean, auth: string, conf: NonNullable<PostgresOptions['conf']>): void {
+function writeConfiguration(
+  data: string,
+  port: number,
+  dir: string,
+  tls: boolean,
+  auth: string,
+  conf: NonNullable<PostgresOptions['conf']>,
+): void {
   const settings = {
     listen_addresses: '127.0.0.1',
     port,
@@ -167,7 +189,10 @@ function writeConfiguration(data: string, port: number, dir: string, tls: boolea
 }
 
 function writeServerCertificates(data: string, certificates: Certificates, identity: Identity): void {
-  for (const [name, text] of [['server.crt', certificates.cert], ['server.key', certificates.key]] as const) {
+  for (const [name, text] of [
+    ['server.crt', certificates.cert],
+    ['server.key', certificates.key],
+  ] as const) {
     writeFileSync(join(data, name), text, { mode: 0o600 });
     own(join(data, name), identity);
   }
@@ -184,7 +209,13 @@ function serverEnvironment(dir: string): NodeJS.ProcessEnv {
 /** Starts the postmaster in a session of its own: in a bench the scheduler groups by session, and Ctrl-C must not reach it. */
 async function launch(bin: string, identity: Identity, dir: string, data: string): Promise<ChildProcess> {
   const log = openSync(join(dir, 'log'), 'a');
-  const child = spawn(join(bin, 'postgres'), ['-D', data], { cwd: dir, detached: true, stdio: ['ignore', log, log], env: serverEnvironment(dir), ...identity });
+  const child = spawn(join(bin, 'postgres'), ['-D', data], {
+    cwd: dir,
+    detached: true,
+    stdio: ['ignore', log, log],
+    env: serverEnvironment(dir),
+    ...identity,
+  });
   closeSync(log);
   let failed = '';
   child.on('error', (error) => {
@@ -192,7 +223,8 @@ async function launch(bin: string, identity: Identity, dir: string, data: string
   });
   const pidfile = join(data, 'postmaster.pid');
   for (const deadline = Date.now() + 60_000; ; ) {
-    if (failed !== '' || child.exitCode !== null || child.signalCode !== null) throw new Error(`postgres did not start: ${failed}\n${readFileSync(join(dir, 'log'), 'utf8').slice(-2000)}`);
+    if (failed !== '' || child.exitCode !== null || child.signalCode !== null)
+      throw new Error(`postgres did not start: ${failed}\n${readFileSync(join(dir, 'log'), 'utf8').slice(-2000)}`);
     // The eighth line is how pg_ctl itself learns of readiness; the first tells an old file from the new one.
     const lines = existsSync(pidfile) ? readFileSync(pidfile, 'utf8').split('\n') : [];
     if (lines[0] === String(child.pid) && lines[7]?.trim() === 'ready') break;

@@ -1,4 +1,17 @@
-import { accessSync, chmodSync, chownSync, constants, cpSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  chownSync,
+  constants,
+  cpSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 
@@ -11,7 +24,9 @@ export interface Identity {
 /** `nobody` when root. It must be a user the system knows: PostgreSQL looks its name up. */
 export function unprivileged(): Identity {
   if (process.getuid?.() !== 0) return {};
-  const line = readFileSync('/etc/passwd', 'utf8').split('\n').find((entry) => entry.startsWith('nobody:'));
+  const line = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .find((entry) => entry.startsWith('nobody:'));
   const [, , uid, gid] = line?.split(':') ?? [];
   if (uid === undefined || gid === undefined) throw new Error('running as root, but there is no user `nobody` to start servers as');
   return { uid: Number(uid), gid: Number(gid) };
@@ -35,7 +50,8 @@ export function reachable(folder: string, identity: Identity): string {
   const copy = join(tmpdir(), `sluice-${process.getuid?.()}-${basename(dirname(folder))}-${state.ino}-${Math.trunc(state.mtimeMs)}`);
   const present = lstatSync(copy, { throwIfNoEntry: false });
   if (present !== undefined) {
-    if (!present.isDirectory() || present.uid !== process.getuid?.() || (present.mode & 0o022) !== 0) throw new Error(`${copy} is not ours: remove it`);
+    if (!present.isDirectory() || present.uid !== process.getuid?.() || (present.mode & 0o022) !== 0)
+      throw new Error(`${copy} is not ours: remove it`);
     return copy;
   }
   const half = mkdtempSync(`${copy}-`);

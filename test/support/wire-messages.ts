@@ -27,10 +27,30 @@ export interface Message {
 }
 
 const names: Readonly<Record<string, string>> = {
-  R: 'Authentication', K: 'BackendKeyData', S: 'ParameterStatus', Z: 'ReadyForQuery', T: 'RowDescription', D: 'DataRow', C: 'CommandComplete',
-  E: 'ErrorResponse', N: 'NoticeResponse', A: 'NotificationResponse', I: 'EmptyQueryResponse', s: 'PortalSuspended', 1: 'ParseComplete',
-  2: 'BindComplete', 3: 'CloseComplete', t: 'ParameterDescription', n: 'NoData', G: 'CopyInResponse', H: 'CopyOutResponse',
-  W: 'CopyBothResponse', d: 'CopyData', c: 'CopyDone', v: 'NegotiateProtocolVersion', V: 'FunctionCallResponse',
+  R: 'Authentication',
+  K: 'BackendKeyData',
+  S: 'ParameterStatus',
+  Z: 'ReadyForQuery',
+  T: 'RowDescription',
+  D: 'DataRow',
+  C: 'CommandComplete',
+  E: 'ErrorResponse',
+  N: 'NoticeResponse',
+  A: 'NotificationResponse',
+  I: 'EmptyQueryResponse',
+  s: 'PortalSuspended',
+  1: 'ParseComplete',
+  2: 'BindComplete',
+  3: 'CloseComplete',
+  t: 'ParameterDescription',
+  n: 'NoData',
+  G: 'CopyInResponse',
+  H: 'CopyOutResponse',
+  W: 'CopyBothResponse',
+  d: 'CopyData',
+  c: 'CopyDone',
+  v: 'NegotiateProtocolVersion',
+  V: 'FunctionCallResponse',
 };
 
 export function decode(raw: Buffer): Message {
@@ -120,7 +140,12 @@ export const encode = {
   gssEncRequest: (): Buffer => untyped(int32(80877104)),
   cancelRequest: (pid: number, key: Uint8Array): Buffer => untyped(int32(80877102), int32(pid), key),
   startup: (parameters: Readonly<Record<string, string>>, version = { major: 3, minor: 0 }): Buffer =>
-    untyped(int16(version.major), int16(version.minor), ...Object.entries(parameters).flatMap(([name, value]) => [text(name), text(value)]), Buffer.alloc(1)),
+    untyped(
+      int16(version.major),
+      int16(version.minor),
+      ...Object.entries(parameters).flatMap(([name, value]) => [text(name), text(value)]),
+      Buffer.alloc(1),
+    ),
   password: (value: string): Buffer => message('p', text(value)),
   query: (sql: string): Buffer => message('Q', text(sql)),
   parse: (options: { readonly name?: string; readonly text: string; readonly types?: readonly number[] }): Buffer =>
@@ -140,8 +165,17 @@ export const encode = {
       const bytes = typeof value === 'string' ? Buffer.from(value) : value;
       return [int32(bytes.length), bytes];
     });
-    return message('B', text(options.portal ?? ''), text(options.statement ?? ''), int16(formats.length), ...formats.map(int16),
-      int16(values.length), ...bound, int16(resultFormats.length), ...resultFormats.map(int16));
+    return message(
+      'B',
+      text(options.portal ?? ''),
+      text(options.statement ?? ''),
+      int16(formats.length),
+      ...formats.map(int16),
+      int16(values.length),
+      ...bound,
+      int16(resultFormats.length),
+      ...resultFormats.map(int16),
+    );
   },
   describe: (kind: 'S' | 'P', name: string): Buffer => message('D', Buffer.from(kind), text(name)),
   execute: (portal = '', rows = 0): Buffer => message('E', text(portal), int32(rows)),

@@ -34,7 +34,7 @@ test('simple and extended protocol, prepared twice, pipelined, and errors with t
   wire.send(...[3, 4].flatMap((n) => [encode.bind({ statement: 's', values: [String(n)] }), encode.execute(), encode.sync()]));
   assert.deepEqual((await wire.cycle()).rows, [['6']]);
   assert.deepEqual((await wire.cycle()).rows, [['8']]);
-  await wire.query('create temp table t(a text unique); insert into t values (\'k\')');
+  await wire.query("create temp table t(a text unique); insert into t values ('k')");
   const failed = await wire.query("insert into t values ('k')");
   assert.equal(failed.errors[0]?.['C'], '23505');
   assert.match(failed.errors[0]?.['D'] ?? '', /\(a\)=\(k\)/);
@@ -60,7 +60,9 @@ test('cancels a running statement, with the keys of protocol 3.0 and of 3.2', as
     const running = wire.query('select pg_sleep(30)');
     const other = await connect();
     // Cancelling before the statement has begun does nothing: wait until the server shows it.
-    while ((await other.query("select from pg_stat_activity where query like '%pg_sleep(30)' and wait_event = 'PgSleep'")).tags[0] !== 'SELECT 1');
+    while (
+      (await other.query("select from pg_stat_activity where query like '%pg_sleep(30)' and wait_event = 'PgSleep'")).tags[0] !== 'SELECT 1'
+    );
     await wire.cancel();
     assert.equal((await running).errors[0]?.['C'], '57014');
     await Promise.all([wire.end(), other.end()]);

@@ -1,6 +1,6 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
-import { type Field, type Message, decode, encode } from './wire-messages.ts';
+import { decode, encode, type Field, type Message } from './wire-messages.ts';
 
 /** A PostgreSQL v3 client for tests: shows every message and every byte, hides nothing, and can send what no driver would. */
 
@@ -72,7 +72,10 @@ export class Wire {
     if (options.tls === undefined) return new Wire(plain, options);
     plain.write(encode.sslRequest());
     const answer = await new Promise<Buffer>((resolve, reject) => {
-      plain.once('data', resolve).once('error', reject).once('close', () => reject(new Error('closed instead of an answer to SSLRequest')));
+      plain
+        .once('data', resolve)
+        .once('error', reject)
+        .once('close', () => reject(new Error('closed instead of an answer to SSLRequest')));
     });
     plain.removeAllListeners('data').removeAllListeners('close').removeAllListeners('error');
     if (answer.toString('latin1') !== 'S') throw new Error(`SSLRequest was answered by ${JSON.stringify(answer.toString('latin1'))}`);
@@ -130,7 +133,11 @@ export class Wire {
 
   /** Reads up to the next ReadyForQuery, or the end of the connection (`status` is then empty). */
   async cycle(): Promise<Cycle> {
-    const cycle = { rows: [], columns: [], tags: [], copied: '', errors: [], notices: [], status: '', messages: [] } as Cycle & { copied: string; status: string; columns: string[] };
+    const cycle = { rows: [], columns: [], tags: [], copied: '', errors: [], notices: [], status: '', messages: [] } as Cycle & {
+      copied: string;
+      status: string;
+      columns: string[];
+    };
     const copied: Buffer[] = [];
     for (;;) {
       let message: Message;
@@ -220,7 +227,10 @@ export class Wire {
     let offset = 0;
     while (this.pending.length - offset >= 5) {
       const length = 1 + this.pending.readInt32BE(offset + 1);
-      if (length < 5) return this.close(new Error(`a backend message with length ${length - 1}`));
+      if (length < 5) {
+        this.close(new Error(`a backend message with length ${length - 1}`));
+        return;
+      }
       if (this.pending.length - offset < length) break;
       const message = decode(Buffer.from(this.pending.subarray(offset, offset + length)));
       if (message.name === 'ParameterStatus') this.parameters.set(message.parameter[0], message.parameter[1]);
