@@ -1,1 +1,12 @@
-//! Placeholder.
+//! Policy decisions by Cedar: compiles policy files against a schema and answers requests.
+//!
+//! It knows no protocol: the schema names the actions, the object types and the context. It fails closed: a request that
+//! does not fit the schema, and any error while a policy is evaluated, is a denial.
+
+mod compile;
+mod decide;
+mod diagnostic;
+
+pub use compile::{CompileError, Policies, PolicyFile, Spec};
+pub use decide::{Answer, EntityRef, Request, ResourceRef};
+pub use diagnostic::Problem;
