@@ -25,7 +25,8 @@ export async function runStep(step: Step, live = false): Promise<boolean> {
     return complaints.length === 0;
   }
   const { passed, output } = await command(step.run, (step.limit ?? 1200) * 1000, live);
-  say(passed ? 'ok    ' : 'FAILED');
+  // What was shown as it came has told its own result.
+  if (!live || !passed) say(passed ? 'ok    ' : 'FAILED');
   if (!passed && output !== '') process.stdout.write(`${output.trimEnd()}\n`);
   return passed;
 }

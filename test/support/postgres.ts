@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { type Certificates, makeCertificates } from './certificates.ts';
 import { executable, type Identity, ownedFolder, reachable, temporaryFolder, unprivileged } from './unprivileged.ts';
+import { end, watch } from './watchdog.ts';
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const DEBIAN = '/usr/lib/postgresql/15';
@@ -86,11 +87,10 @@ async function start(options: PostgresOptions, identity: Identity, bin: string, 
     }
   }
   let running = server;
-  const watchdog = watch(dir);
+  const watchdog = watch(cleanUp, [dir]);
 
   const superuser = { host: dir, port, user: 'postgres', database: 'postgres' } as const;
   const halt = async (signal: NodeJS.Signals): Promise<void> => {
-    running.ref();
     await end(running, signal);
   };
   return {
@@ -121,8 +121,7 @@ async function start(options: PostgresOptions, identity: Identity, bin: string, 
     },
     async stop() {
       await halt('SIGINT');
-      watchdog.ref();
-      await end(watchdog, 'SIGKILL');
+      await watchdog.disarm();
       rmSync(dir, { recursive: true, force: true });
     },
   };
@@ -238,27 +237,9 @@ async function launch(bin: string, identity: Identity, dir: string, data: string
   return child;
 }
 
-/**
- * A shell that outlives us: its standard input is a pipe from this process, so that it reads the end of file when we die,
- * however we die, and then ends the server and removes its folder.
- */
-function watch(dir: string): ChildProcess {
-  const script = `cat >/dev/null
-    pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid" && while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
-    rm -rf "$1"`;
-  const shell = spawn('/bin/sh', ['-c', script, 'sluice-watchdog', dir], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
-  shell.unref();
-  // The pipe alone must not keep this process alive.
-  (shell.stdin as unknown as { unref(): void }).unref();
-  return shell;
-}
-
-async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const exited = new Promise((resolve) => child.once('exit', resolve));
-  child.kill(signal);
-  await exited;
-}
+/** Ends the server without waiting for its clients, and removes its folder. Restarts have changed the pid: the file knows. */
+const cleanUp = `pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid" && while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+  rm -rf "$1"`;
 
 /** A port of 127.0.0.1 that was free a moment ago. */
 export async function freePort(): Promise<number> {
