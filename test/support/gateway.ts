@@ -59,7 +59,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     gateway: { name: 'gw-1', data_dir: './var' },
     listeners: { postgres: `127.0.0.1:${port}` },
     tls: { plaintext_loopback: options.plaintext ?? false },
-    policies: join(root, 'policies'),
+    policies: join(root, 'deploy', 'policies'),
     resources: options.resources,
     ...options.sections,
   };

@@ -9,6 +9,8 @@ export type { Field, Message } from './wire-messages.ts';
 export interface WireOptions {
   readonly host?: string;
   readonly port: number;
+  /** A unix socket to use instead of host and port. */
+  readonly path?: string;
   readonly user?: string;
   readonly database?: string;
   /** Sent as cleartext password when asked; towards the gateway it is the token. */
@@ -67,7 +69,7 @@ export class Wire {
       await opened(socket, 'secureConnect');
       return new Wire(socket, options);
     }
-    const plain = connectTcp({ host, port: options.port, noDelay: true });
+    const plain = options.path === undefined ? connectTcp({ host, port: options.port, noDelay: true }) : connectTcp({ path: options.path });
     await opened(plain, 'connect');
     if (options.tls === undefined) return new Wire(plain, options);
     plain.write(encode.sslRequest());

@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { type Gateway, startGateway } from '../test/support/gateway.ts';
+import { type Postgres, startPostgres } from '../test/support/postgres.ts';
+import { Wire } from '../test/support/wire.ts';
+import { filesBelow, leaks, recordLines } from './evidence.ts';
+import { type Seeded, seedPayments } from './seed.ts';
+import { type Stage, type Step, steps } from './session.ts';
+import { cut, failed, note, passed, print, title } from './terminal.ts';
+
+/**
+ * Everything in one place: a PostgreSQL server with a seeded payments database, the gateway before it, and a session that
+ * shows and checks what the gateway does. `--once` exits when it is through: 0 only when every step behaved.
+ */
+const once = process.argv.includes('--once');
+const user = 'ada';
+const groups = ['analysts', 'developers'];
+
+const server = await startPostgres();
+const seeded = await seedPayments(server.superuser);
+const gateway = await startGateway({
+  resources: [
+    {
+      name: 'payments',
+      kind: 'postgres',
+      address: `${server.host}:${server.port}`,
+      database: seeded.database,
+      tls: 'disable',
+      accounts: {
+        'read-only': { user: seeded.accounts.readOnly.user, password: 'env:DEMO_READ_ONLY' },
+        'read-write': { user: seeded.accounts.readWrite.user, password: 'env:DEMO_READ_WRITE' },
+      },
+      protect: { columns: { 'public.cards.pan': 'pan', 'public.cards.cvv': 'sad' } },
+    },
+  ],
+  env: { DEMO_READ_ONLY: seeded.accounts.readOnly.password, DEMO_READ_WRITE: seeded.accounts.readWrite.password },
+});
+const token = gateway.token(user, groups, '8h');
+
+const [version] = (await server.sql('show server_version'))[0]?.rows ?? [];
+print(
+  `PostgreSQL ${version.server_version} on ${server.host}:${server.port} with ${seeded.cards.length.toLocaleString('en')} card numbers; gateway on 127.0.0.1:${gateway.port}`,
+);
+
+const misbehaved = await play(server, gateway, seeded);
+
+if (once) {
+  await end();
+  print(misbehaved.length === 0 ? '\nEvery step behaved.' : `\nMisbehaved: ${misbehaved.join('; ')}`);
+  process.exit(misbehaved.length === 0 ? 0 : 1);
+}
+
+title('Try it');
+print(`   PGPASSWORD='${token}' psql 'host=127.0.0.1 port=${gateway.port} user=${user} dbname=payments sslmode=require'`);
+note(`record: ${gateway.recordDir}`);
+note('Ctrl-C ends the demo and removes everything');
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.once(signal, () => {
+    void end().then(() => process.exit(0));
+  });
+}
+// Stays up: nothing else keeps the process alive.
+setInterval(() => {}, 1 << 30);
+
+/** Plays the session and returns the titles of the steps that misbehaved. */
+async function play(postgres: Postgres, gate: Gateway, data: Seeded): Promise<string[]> {
+  const pans = new Set(data.cards.map((card) => card.pan));
+  const { user: account, password } = data.accounts.readOnly;
+  // The server asks its account for SCRAM, which the wire client leaves to drivers: the unix socket trusts.
+  const direct = await Wire.connect({
+    path: join(postgres.dir, `.s.PGSQL.${postgres.port}`),
+    port: postgres.port,
+    user: account,
+    password,
+    database: data.database,
+  });
+  const through = (name: string): Promise<Wire> =>
+    Wire.connect({ port: gate.port, tls: 'ssl-request', user: name, password: token, database: 'payments' });
+  const reader = await through(user);
+  const writer = await through(`${user}+read-write`);
+  const stage: Stage = { direct, reader, writer, seeded: data, pans };
+  const closing: Step = {
+    title: 'The record it left',
+    async run() {
+      await Promise.all([direct.end(), reader.end(), writer.end()]);
+      return showRecord(gate, pans);
+    },
+  };
+  const wrong: string[] = [];
+  for (const [index, step] of [...steps, closing].entries()) {
+    title(`${index + 1}. ${step.title}`);
+    try {
+      passed(await step.run(stage));
+    } catch (error) {
+      failed(error instanceof Error ? error.message : String(error));
+      wrong.push(`${index + 1}. ${step.title}`);
+    }
+  }
+  return wrong;
+}
+
+async function showRecord(gate: Gateway, pans: ReadonlySet<string>): Promise<string> {
+  const lines = recordLines(gate.recordDir);
+  note('v, prev, t and sid left out; reply bytes and long lines cut');
+  for (const { v: _v, prev: _prev, t: _t, sid: _sid, ...rest } of lines) print(`   ${cut(JSON.stringify(rest, short))}`);
+
+  const types = new Set(lines.map((line) => line.type));
+  for (const type of ['auth', 'intent', 'result', 'deny']) assert.ok(types.has(type), `no line of type ${type}`);
+  for (const file of filesBelow(gate.dir)) {
+    assert.deepEqual(leaks(readFileSync(file), pans), [], `card numbers in ${relative(gate.dir, file)}`);
+  }
+  const verified = gate.sluice('verify', gate.recordDir);
+  print(`   ${verified.stdout.trim().replaceAll('\n', '\n   ')}`);
+  assert.equal(verified.status, 0, `sluice verify: ${verified.stderr}`);
+  assert.notEqual(verifyTampered(gate), 0, 'a copy with one character changed was verified as well');
+  return `${lines.length} lines verified, a copy with one character changed refused; no card number in any file the gateway wrote`;
+}
+
+function short(key: string, value: unknown): unknown {
+  return key === 'data' && typeof value === 'string' ? cut(value, 24) : value;
+}
+
+/** The exit code of verify on a copy of the record in which one character of one line is another. */
+function verifyTampered(gate: Gateway): number | null {
+  const folder = mkdtempSync(join(tmpdir(), 'sluice-tampered-'));
+  try {
+    cpSync(gate.recordDir, folder, { recursive: true });
+    const file = filesBelow(folder).find((path) => path.endsWith('.jsonl') && readFileSync(path, 'utf8').includes('drop table cards'));
+    assert.ok(file !== undefined, 'the denied statement is not in the record');
+    writeFileSync(file, readFileSync(file, 'utf8').replace('drop table cards', 'drop table cardz'));
+    return gate.sluice('verify', folder).status;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function end(): Promise<void> {
+  const code = await gateway.stop();
+  await server.stop();
+  if (code !== 0) {
+    failed(`the gateway ended with ${code} on SIGTERM`);
+    misbehaved.push('drain');
+  }
+}

@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict';
+import type { Cycle, Wire } from '../test/support/wire.ts';
+import { encode } from '../test/support/wire-messages.ts';
+import { leaks } from './evidence.ts';
+import type { Seeded } from './seed.ts';
+import { note, print, sideBySide, sql, table } from './terminal.ts';
+
+/** The scripted session: what each step does, shows and proves. */
+
+export interface Stage {
+  /** Straight to the server, as the target account. */
+  readonly direct: Wire;
+  /** Through the gateway, as a person. */
+  readonly reader: Wire;
+  /** Through the gateway, with the account that may write. */
+  readonly writer: Wire;
+  readonly seeded: Seeded;
+  readonly pans: ReadonlySet<string>;
+}
+
+export interface Step {
+  readonly title: string;
+  /** Returns what was proven; throws when the step misbehaved. */
+  run(stage: Stage): Promise<string>;
+}
+
+export const steps: readonly Step[] = [
+  {
+    title: 'The same query, direct and through the gateway',
+    async run({ direct, reader, seeded }) {
+      const text = 'select holder, brand, pan, cvv, expiry from cards order by id limit 4';
+      sql(text);
+      const before = await succeeded(direct.query(text));
+      const after = await succeeded(reader.query(text));
+      print();
+      sideBySide({ head: 'direct, as app_ro', rows: before.rows }, { head: 'through Sluice, as ada', rows: after.rows });
+      assert.equal(after.rows.length, 4, 'the gateway gave another number of rows');
+      after.rows.forEach(([holder, brand, pan, cvv], index) => {
+        const card = seeded.cards[index];
+        assert.ok(card !== undefined);
+        assert.deepEqual([holder, brand], [card.holder, card.brand], 'an unprotected column was changed');
+        masked(pan, card.pan);
+        assert.doesNotMatch(cvv ?? '', /\d/, 'a digit of a CVV came through');
+      });
+      return 'last four digits kept, CVV masked whole, other columns as they were';
+    },
+  },
+  {
+    title: 'One prepared statement, executed twice',
+    async run({ reader, seeded }) {
+      const text = 'select id, holder, pan from cards where pan = $1';
+      sql(text);
+      reader.send(encode.parse({ name: 'by_pan', text }), encode.sync());
+      await succeeded(reader.cycle());
+      const rows: (string | null)[][] = [];
+      for (const card of [at(seeded, 11), at(seeded, 12)]) {
+        const bind = encode.bind({ statement: 'by_pan', values: [card.pan] });
+        reader.send(bind, encode.describe('P', ''), encode.execute(), encode.sync());
+        const cycle = await succeeded(reader.cycle());
+        const [id, , pan] = cycle.rows[0] ?? [];
+        assert.equal(id, String(card.id), 'the value bound did not reach the server as it was');
+        masked(pan, card.pan);
+        rows.push(...cycle.rows);
+      }
+      table(rows);
+      return 'found by the full number, shown masked';
+    },
+  },
+  {
+    title: 'COPY to the client',
+    async run({ reader, seeded, pans }) {
+      const text = 'copy cards (id, pan, expiry) to stdout';
+      sql(text);
+      reader.forget();
+      const cycle = await succeeded(reader.query(text));
+      const rows = cycle.copied
+        .trimEnd()
+        .split('\n')
+        .map((line) => line.split('\t'));
+      table(rows.slice(0, 2));
+      note(`... ${(rows.length - 2).toLocaleString('en')} more`);
+      assert.equal(rows.length, seeded.cards.length, 'rows are missing');
+      for (const [index, [, pan]] of rows.entries()) masked(pan, at(seeded, index).pan);
+      assert.deepEqual(leaks(reader.forget(), pans), [], 'card numbers in the bytes received');
+      return `${rows.length.toLocaleString('en')} rows, no card number in the bytes received`;
+    },
+  },
+  {
+    title: 'An error of the server that quotes a card number',
+    async run({ direct, writer, seeded, pans }) {
+      const text = 'insert into cards select 0, customer_id, brand, pan, expiry, cvv, holder from cards where id = 7';
+      sql(text);
+      writer.forget();
+      const cycle = await writer.query(text);
+      const error = cycle.errors[0] ?? {};
+      print(`   ERROR:  ${error['M'] ?? '(none)'}`);
+      print(`   DETAIL: ${error['D'] ?? '(none)'}`);
+      assert.equal(error['C'], '23505', 'the server did not refuse the duplicate');
+      const pan = at(seeded, 6).pan;
+      assert.match(error['D'] ?? '', /^Key \(pan\)=\(.+\) already exists\.$/, 'the detail is gone');
+      assert.deepEqual(leaks(writer.forget(), pans), [], 'the card number is in the error');
+      assert.ok(error['D']?.includes(pan.slice(-4)), 'the detail no longer tells which card it was');
+      const { rows } = await succeeded(direct.query('select count(*) from cards'));
+      assert.equal(rows[0]?.[0], String(seeded.cards.length));
+      return 'the detail came through, the number in it masked';
+    },
+  },
+  {
+    title: 'A statement that policy blocks',
+    async run({ direct, writer, seeded }) {
+      sql('drop table cards');
+      const cycle = await writer.query('drop table cards');
+      const error = cycle.errors[0] ?? {};
+      print(`   ERROR:  ${error['M'] ?? '(none)'}`);
+      if (error['D']) print(`   DETAIL: ${error['D']}`);
+      print(`   HINT:   ${error['H'] ?? '(none)'}`);
+      assert.equal(error['C'], '42501', 'not the code for insufficient privilege');
+      assert.ok(error['H'], 'no hint says what to do');
+      assert.equal(cycle.status, 'I', 'the connection is not ready for the next statement');
+      sql('select count(*) from cards');
+      const { rows } = await succeeded(writer.query('select count(*) from cards'));
+      table(rows);
+      assert.equal(rows[0]?.[0], String(seeded.cards.length), 'the connection does not go on as it should');
+      const kept = await succeeded(direct.query("select to_regclass('public.cards') is not null"));
+      assert.equal(kept.rows[0]?.[0], 't', 'the table is gone');
+      return 'denied with 42501; the same connection goes on, the table is there';
+    },
+  },
+];
+
+/** Fails when the value shows more of the number than its last four digits, or has another length. */
+function masked(shown: string | null | undefined, pan: string): void {
+  assert.ok(typeof shown === 'string', 'a card number came as NULL');
+  assert.equal(shown.length, pan.length, 'the mask changed the length');
+  assert.equal(shown.slice(-4), pan.slice(-4), 'the last four digits are not those of the card');
+  assert.doesNotMatch(shown.slice(0, -4), /\d/, 'more than the last four digits are shown');
+}
+
+function at(seeded: Seeded, index: number): Seeded['cards'][number] {
+  const card = seeded.cards[index];
+  if (card === undefined) throw new Error(`the seed has no card ${index}`);
+  return card;
+}
+
+async function succeeded(running: Promise<Cycle>): Promise<Cycle> {
+  const cycle = await running;
+  const error = cycle.errors[0];
+  if (error !== undefined) throw new Error(`${error['C']}: ${error['M']}${error['H'] === undefined ? '' : ` (${error['H']})`}`);
+  if (cycle.status === '') throw new Error('the connection was closed');
+  return cycle;
+}
