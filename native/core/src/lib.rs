@@ -1,3 +1,5 @@
 //! What Sluice does to bytes, without N-API: the scanner that masks, and the hash chain of the record.
 
+mod raw;
 pub mod record;
+pub mod scanner;

@@ -1,0 +1,19 @@
+//! Finds cardholder data in bytes and covers it in place, whatever the protocol.
+//!
+//! [`RuleSet`] is a compiled, immutable set of rules: card numbers by a kernel of our own ([`pan`]), everything that
+//! begins with a keyword or a sentinel, and the operator's own patterns, by Vectorscan ([`expressions`]). A rule yields
+//! [`Finding`](finding::Finding)s, which say what to cover; nothing here copies data out of the buffer.
+
+mod brands;
+mod expressions;
+pub(crate) mod finding;
+mod keywords;
+pub(crate) mod pan;
+mod rules;
+mod track;
+
+pub use rules::{CompileError, RuleSet, ScanError};
+pub(crate) use rules::{Scratch, digits_length, with_scratch};
+
+#[cfg(test)]
+mod tests;
