@@ -1,0 +1,171 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import { GatewayError } from '../errors.ts';
+import { protocols } from '../protocols/registry.ts';
+import { loadConfig, parseConfig } from './load.ts';
+
+const [protocol] = [...protocols.values()];
+assert.ok(protocol !== undefined);
+const kind = protocol.name;
+
+const minimal = `gateway: { name: gw-1 }
+listeners: { ${kind}: 127.0.0.1:6543 }
+policies: ./policies
+resources:
+  - name: payments
+    kind: ${kind}
+    address: 127.0.0.1
+    accounts:
+      read-only: { user: app_ro, password: env:PAYMENTS_RO }
+      read-write: { user: app_rw, password: file:rw.secret }
+`;
+
+function problems(text: string, env?: Record<string, string>): string[] {
+  try {
+    parseConfig(text, '/etc/sluice/sluice.yaml', env === undefined ? {} : { env });
+  } catch (error) {
+    assert.ok(error instanceof GatewayError);
+    assert.equal(error.code, 'config_invalid');
+    return error.publicMessage.split('\n');
+  }
+  return [];
+}
+
+test('a minimal file gets every default', () => {
+  const { config, warnings } = parseConfig(minimal, '/etc/sluice/sluice.yaml');
+  assert.deepEqual(warnings, []);
+  assert.deepEqual(config.gateway, { name: 'gw-1', dataDir: '/etc/sluice/var' });
+  assert.deepEqual(config.listeners, { [kind]: { host: '127.0.0.1', port: 6543 } });
+  assert.equal(config.tls, null);
+  assert.equal(config.allowPlaintextLoopback, false);
+  assert.deepEqual(config.workers, { count: 'auto', dispatch: 'auto' });
+  assert.deepEqual(config.recording, { durability: 'durable', output: 'full', retentionDays: 400, segmentBytes: 64 * 2 ** 20, checkpointSeconds: 60 });
+  assert.deepEqual(config.masking, { keepLast: 4, keepFirst: 0, optIn: [], patterns: [] });
+  assert.equal(config.limits.statementBytes, 8 * 2 ** 20);
+  assert.equal(config.policies, '/etc/sluice/policies');
+  const [resource] = config.resources;
+  assert.equal(resource?.port, protocol.defaultPort);
+  assert.equal(resource?.database, 'payments');
+  assert.equal(resource?.tls, 'verify-full');
+  assert.deepEqual([...(resource?.accounts.keys() ?? [])], ['read-only', 'read-write']);
+});
+
+test('every part can be set', () => {
+  const { config } = parseConfig(
+    `${minimal.replace('gw-1 }', 'gw-1, data_dir: /data }').replace('address: 127.0.0.1\n', "address: '[::1]:7000'\n    database: pay\n    tls: disable\n    ca: ca.pem\n    protect:\n      columns: { public.cards.pan: pan, public.cards.cvv: sad }\n")}
+tls: { cert: a.crt, key: /k/a.key, plaintext_loopback: true }
+workers: { count: 4, dispatch: pool }
+recording: { durability: buffered, output: none, retention_days: 7, segment_bytes: 1MB, checkpoint_seconds: 5, archive: null }
+masking:
+  keep_last: 0
+  keep_first: 6
+  opt_in: [uatp]
+  patterns: [{ id: iban, regex: 'DE\\d{20}', keep_last: 2 }]
+limits: { statement_bytes: 64 kB, message_bytes: 1048576, bind_bytes: 0, sessions: 10, login_seconds: 3 }
+store: embedded
+identity: { oidc: [], saml: [] }
+`,
+    '/etc/sluice/sluice.yaml',
+  );
+  assert.equal(config.gateway.dataDir, '/data');
+  assert.deepEqual(config.tls, { cert: '/etc/sluice/a.crt', key: '/k/a.key' });
+  assert.equal(config.allowPlaintextLoopback, true);
+  assert.deepEqual(config.workers, { count: 4, dispatch: 'pool' });
+  assert.equal(config.recording.segmentBytes, 2 ** 20);
+  assert.deepEqual(config.masking, { keepLast: 0, keepFirst: 6, optIn: ['uatp'], patterns: [{ id: 'iban', regex: 'DE\\d{20}', keepLast: 2 }] });
+  assert.equal(config.limits.statementBytes, 65_536);
+  const [resource] = config.resources;
+  assert.deepEqual([resource?.host, resource?.port, resource?.database, resource?.ca], ['::1', 7000, 'pay', '/etc/sluice/ca.pem']);
+  assert.deepEqual([...(resource?.protect ?? [])], [['public.cards.pan', 'pan'], ['public.cards.cvv', 'sad']]);
+});
+
+test('a wrong value is reported where it stands, with what to write', () => {
+  assert.deepEqual(problems(minimal.replace('address:', 'tls: verfy-full\n    address:')), [
+    'sluice.yaml:7:10: resources[0].tls: "verfy-full" is not one of verify-full, require, disable; write tls: verify-full',
+  ]);
+});
+
+test('an unknown key names the nearest known one', () => {
+  assert.deepEqual(problems(`${minimal}recordng: {}\n`), ['sluice.yaml:11:1: recordng: unknown key; write recording']);
+  assert.deepEqual(problems(minimal.replace('gw-1 }', 'gw-1, zzzzzzz: 1 }')), [
+    'sluice.yaml:1:24: gateway.zzzzzzz: unknown key; known keys are name, data_dir',
+  ]);
+});
+
+test('all problems are reported at once, in the order of the file', () => {
+  const found = problems(`gateway: { data_dir: ./var }
+listeners: { gopher: 127.0.0.1:70, ${kind}: nonsense }
+policies: ./policies
+limits: { statement_bytes: lots, sessions: 0 }
+workers: { count: 0 }
+resources:
+  - { name: a+b, kind: ${kind}x, address: 'h:99999', accounts: {} }
+  - { name: ok, kind: ${kind}, address: h, accounts: { 'a/b': { user: u } }, protect: { columns: { pan: pan } } }
+  - { name: ok, kind: ${kind}, address: h, accounts: { a: { user: u, password: env:X } } }
+`);
+  assert.deepEqual(found.map((line) => line.split(': ').slice(0, 2).join(': ')), [
+    'sluice.yaml:1:10: gateway',
+    'sluice.yaml:2:14: listeners.gopher',
+    `sluice.yaml:2:${38 + kind.length}: listeners.${kind}`,
+    'sluice.yaml:4:28: limits.statement_bytes',
+    'sluice.yaml:4:44: limits.sessions',
+    'sluice.yaml:5:19: workers.count',
+    'sluice.yaml:7:13: resources[0].name',
+    'sluice.yaml:7:24: resources[0].kind',
+    `sluice.yaml:7:${36 + kind.length}: resources[0].address`,
+    `sluice.yaml:7:${57 + kind.length}: resources[0].accounts`,
+    `sluice.yaml:8:${49 + kind.length}: resources[1].accounts.a/b`,
+    `sluice.yaml:8:${56 + kind.length}: resources[1].accounts.a/b`,
+    `sluice.yaml:8:${93 + kind.length}: resources[1].protect.columns.pan`,
+    'sluice.yaml:9:5: resources[2]',
+  ]);
+  assert.match(found[7] ?? '', new RegExp(`write ${kind}$`));
+});
+
+test('what is not YAML, has a key twice or uses aliases is refused', () => {
+  assert.match(problems('gateway: { name: gw-1\nlisteners: [')[0] ?? '', /^sluice\.yaml:\d+:\d+: /);
+  assert.match(problems(`${minimal}policies: ./other\n`)[0] ?? '', /^sluice\.yaml:11:1: .*unique/);
+  assert.deepEqual(problems(minimal.replace('{ name: gw-1 }', '&a { name: gw-1 }').concat('tls: *a\n')), [
+    'sluice.yaml:11:6: an alias cannot be used here; write the value itself',
+  ]);
+  assert.deepEqual(problems('')[0], 'sluice.yaml:1:1: gateway is missing');
+  assert.equal(problems('- a')[0], 'sluice.yaml:1:1: is not a mapping; write key: value lines');
+});
+
+test('options of later versions are refused, not ignored', () => {
+  const found = problems(`${minimal}store: db://x\nidentity: { oidc: [{ issuer: x }] }\nrecording: { archive: s3 }\n`);
+  assert.deepEqual(found.map((line) => line.split(': ')[1]), ['store', 'identity.oidc', 'recording.archive']);
+});
+
+test('secrets are looked up only when asked, and named without their content', () => {
+  assert.deepEqual(problems(minimal), []);
+  assert.deepEqual(problems(minimal, {}), [
+    'sluice.yaml:9:44: resources[0].accounts.read-only.password: the environment variable PAYMENTS_RO is not set',
+    'sluice.yaml:10:45: resources[0].accounts.read-write.password: the file /etc/sluice/rw.secret cannot be read (ENOENT)',
+  ]);
+});
+
+test('a literal secret, clear traffic and an unverified certificate are warned about', () => {
+  const { warnings } = parseConfig(minimal.replace('env:PAYMENTS_RO', 'hunter2').replace('address: 127.0.0.1', 'tls: disable\n    address: db.example'), '/s.yaml');
+  assert.deepEqual(warnings, [
+    's.yaml: resources[0].tls: traffic to the resource is in the clear',
+    's.yaml: resources[0].accounts.read-only.password: the secret stands in the file itself; write env:NAME or file:PATH',
+  ]);
+});
+
+test('loadConfig reads from disk and says which file it could not read', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'sluice-config-'));
+  try {
+    writeFileSync(join(dir, 'sluice.yaml'), minimal);
+    writeFileSync(join(dir, 'rw.secret'), 'x\n');
+    const { config } = loadConfig(join(dir, 'sluice.yaml'), { env: { PAYMENTS_RO: 'y' } });
+    assert.equal(config.file, join(dir, 'sluice.yaml'));
+    assert.throws(() => loadConfig(join(dir, 'none.yaml')), /none\.yaml: cannot read the configuration \(ENOENT\)/);
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+});
