@@ -1,0 +1,145 @@
+import { type KeyObject, randomUUID, sign, verify } from 'node:crypto';
+
+import { GatewayError } from '../errors.ts';
+import type { Principal } from '../policy/model.ts';
+import type { TokenVerifier } from './model.ts';
+
+/**
+ * Tokens the gateway issues itself: JWS compact serialization (RFC 7515) of JWT claims (RFC 7519), signed with Ed25519 (RFC
+ * 8037). Nothing of the header is obeyed: it must be exactly the one header that is issued, so there is no algorithm to confuse.
+ */
+const header = Buffer.from(JSON.stringify({ alg: 'EdDSA', typ: 'sluice+jwt' })).toString('base64url');
+
+/** The audience: a token of another program signed with this key by mistake is none of ours. */
+const audience = 'sluice';
+
+export const maxTokenBytes = 8 * 1024;
+export const maxTtlMs = 366 * 86_400_000;
+/** How far ahead of ours the issuer's clock may be. */
+const skewSeconds = 60;
+
+export interface TokenRequest {
+  readonly user: string;
+  readonly kind: 'user' | 'service';
+  readonly groups: readonly string[];
+  readonly ttlMs: number;
+}
+
+interface Claims {
+  readonly iss: string;
+  readonly sub: string;
+  readonly aud: string;
+  readonly jti: string;
+  readonly iat: number;
+  readonly nbf: number;
+  readonly exp: number;
+  readonly kind: 'user' | 'service';
+  readonly groups: readonly string[];
+}
+
+/** Names that can be logged in with: `+` splits off the account, and control characters have no place in a record. */
+const namePattern = /^[A-Za-z0-9][A-Za-z0-9_.@:-]{0,127}$/;
+
+export function isUserName(name: string): boolean {
+  return namePattern.test(name);
+}
+
+/** Issues a token. `now` is in ms since the epoch. Throws RangeError on a name, group or lifetime that cannot be. */
+export function issueToken(request: TokenRequest, issuer: string, privateKey: KeyObject, now: number): string {
+  if (!isUserName(request.user)) throw new RangeError(`"${request.user}" is not a user name: letters, digits and _ . @ : -, up to 128`);
+  for (const group of request.groups) if (!isUserName(group)) throw new RangeError(`"${group}" is not a group name: letters, digits and _ . @ : -, up to 128`);
+  if (!(request.ttlMs >= 1000 && request.ttlMs <= maxTtlMs)) throw new RangeError('a token lives between 1 second and 366 days');
+  const iat = Math.floor(now / 1000);
+  const claims: Claims = {
+    iss: issuer,
+    sub: request.user,
+    aud: audience,
+    jti: randomUUID(),
+    iat,
+    nbf: iat,
+    exp: iat + Math.floor(request.ttlMs / 1000),
+    kind: request.kind,
+    groups: [...new Set(request.groups)],
+  };
+  const signed = `${header}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`;
+  const token = `${signed}.${sign(null, Buffer.from(signed), privateKey).toString('base64url')}`;
+  if (token.length > maxTokenBytes) throw new RangeError(`the token would exceed ${maxTokenBytes} bytes: name fewer groups`);
+  return token;
+}
+
+/** Verifies tokens of one issuer with one key. `clock` gives ms since the epoch. */
+export class LocalTokenVerifier implements TokenVerifier {
+  readonly #issuer: string;
+  readonly #publicKey: KeyObject;
+  readonly #clock: () => number;
+
+  constructor(issuer: string, publicKey: KeyObject, clock: () => number) {
+    this.#issuer = issuer;
+    this.#publicKey = publicKey;
+    this.#clock = clock;
+  }
+
+  verify(token: string, user: string): Principal {
+    if (token.length > maxTokenBytes) throw refused('token_malformed', 'the token is too long');
+    const parts = token.split('.');
+    const [protectedHeader, payload, signature] = parts;
+    if (parts.length !== 3 || protectedHeader === undefined || payload === undefined || signature === undefined) {
+      throw refused('token_malformed', 'the password is not a token of this gateway');
+    }
+    if (protectedHeader !== header) throw refused('token_malformed', 'the token is not of the kind this gateway issues');
+    const signatureBytes = decode(signature);
+    const payloadBytes = decode(payload);
+    if (signatureBytes === null || payloadBytes === null) throw refused('token_malformed', 'the token is damaged');
+    if (!verify(null, Buffer.from(`${protectedHeader}.${payload}`), this.#publicKey, signatureBytes)) {
+      throw refused('token_signature', "the token's signature is not this gateway's");
+    }
+    // Only now is there a reason to read it.
+    const claims = parseClaims(payloadBytes);
+    if (claims === null) throw refused('token_malformed', 'the claims of the token are incomplete');
+    if (claims.iss !== this.#issuer) throw refused('token_issuer', 'the token was issued by another gateway');
+    if (claims.aud !== audience) throw refused('token_audience', 'the token was issued for something else');
+    const now = this.#clock() / 1000;
+    if (now >= claims.exp) throw refused('token_expired', `the token expired at ${new Date(claims.exp * 1000).toISOString()}`);
+    if (now + skewSeconds < Math.max(claims.nbf, claims.iat)) throw refused('token_not_yet_valid', 'the token is not valid yet');
+    if (claims.sub !== user) throw refused('token_user_mismatch', 'the token belongs to another user', 'log in with the user name the token was issued for');
+    return {
+      kind: claims.kind,
+      name: claims.sub,
+      issuer: claims.iss,
+      subject: claims.sub,
+      groups: claims.groups,
+      credential: { kind: 'local-token', id: claims.jti, expiresAt: claims.exp * 1000 },
+      claims: {},
+    };
+  }
+}
+
+/** Strict base64url: one text for one value, so that a token cannot be varied and still pass. */
+function decode(text: string): Buffer | null {
+  const bytes = Buffer.from(text, 'base64url');
+  return bytes.toString('base64url') === text ? bytes : null;
+}
+
+function parseClaims(bytes: Buffer): Claims | null {
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString('utf8'));
+  } catch {
+    return null;
+  }
+  if (typeof value !== 'object' || value === null) return null;
+  const { iss, sub, aud, jti, iat, nbf, exp, kind, groups } = value as Partial<Record<keyof Claims, unknown>>;
+  if (typeof iss !== 'string' || typeof sub !== 'string' || typeof aud !== 'string' || typeof jti !== 'string' || jti === '') return null;
+  if (!isSeconds(iat) || !isSeconds(nbf) || !isSeconds(exp)) return null;
+  if (kind !== 'user' && kind !== 'service') return null;
+  if (!isUserName(sub) || !Array.isArray(groups) || !groups.every((group): group is string => typeof group === 'string')) return null;
+  return { iss, sub, aud, jti, iat, nbf, exp, kind, groups };
+}
+
+function isSeconds(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 && value < 2 ** 40;
+}
+
+function refused(code: string, publicMessage: string, hint = 'get a new one with: sluice token issue'): GatewayError {
+  return new GatewayError({ code, source: 'client', phase: 'login', publicMessage, hint });
+}
