@@ -1,1 +1,14 @@
-//! Placeholder.
+//! What a SQL statement does and where its results come from, by PostgreSQL's own parser. No N-API in here.
+//!
+//! Texts are lexed with `standard_conforming_strings = on`; the gateway pins that setting on every connection.
+
+mod analysis;
+mod builtins;
+mod convert;
+mod ffi;
+mod parse;
+mod shape;
+mod tree;
+
+pub use analysis::{Analysis, Copy, Mode, Object, Setting, StatementInfo, TableUse, analyze};
+pub use shape::{shape_text, statement_shape};

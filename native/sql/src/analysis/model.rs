@@ -1,0 +1,114 @@
+//! What the analysis says of a text: the Rust side of `src/protocols/postgres/analysis.ts`.
+
+use serde::Serialize;
+
+/// How a statement uses a relation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "SQL's own words")]
+pub enum Mode {
+    Select,
+    Insert,
+    Update,
+    Delete,
+    Merge,
+    Truncate,
+    Drop,
+    Alter,
+    Create,
+    Lock,
+    CopyTo,
+    CopyFrom,
+    Maintain,
+    Grant,
+}
+
+/// A relation that a statement names, and what it does with it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct TableUse {
+    /// "" when not written.
+    pub schema: String,
+    /// The relation's name.
+    pub name: String,
+    /// The way it is used.
+    pub mode: Mode,
+    /// Columns written to, where that is certain.
+    pub columns: Vec<String>,
+}
+
+/// An object of DDL that is not a relation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Object {
+    /// `role`, `schema`, `function`, ...
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Dotted as written.
+    pub name: String,
+}
+
+/// A run-time parameter that a statement sets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Setting {
+    /// Lower case.
+    pub name: String,
+    /// `None` when it is not a constant; "" for DEFAULT and RESET.
+    pub value: Option<String>,
+    /// For the transaction only.
+    pub local: bool,
+}
+
+/// The options of COPY.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the options' own names")]
+pub struct Copy {
+    pub format: &'static str,
+    pub columns: Vec<String>,
+    pub table: Option<String>,
+    pub header: bool,
+    pub delimiter: String,
+    pub quote: String,
+    pub escape: String,
+    pub null_string: String,
+    pub encoding: String,
+}
+
+/// What one statement does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "documented in analysis.ts, the contract")]
+pub struct StatementInfo {
+    pub kind: &'static str,
+    pub start: usize,
+    pub end: usize,
+    pub tables: Vec<TableUse>,
+    pub functions: Vec<String>,
+    pub objects: Vec<Object>,
+    pub has_where: bool,
+    pub settings: Vec<Setting>,
+    pub dynamic_settings: bool,
+    pub name: String,
+    pub copy: Option<Copy>,
+    pub literals_matter: bool,
+    pub unknown: bool,
+    pub fingerprint: String,
+}
+
+/// The analysis of a text, or why there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Analysis {
+    /// One entry per statement.
+    Statements {
+        /// In the order of the text.
+        statements: Vec<StatementInfo>,
+    },
+    /// The text does not parse.
+    Error {
+        /// For people; can quote the text.
+        error: String,
+        /// 1-based character position.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        position: Option<u32>,
+    },
+}

@@ -1,0 +1,222 @@
+//! From the `pg_query` crate's structs to [`Value`], through `serde::Serialize`.
+
+use serde::ser::{Impossible, Serialize, SerializeSeq, SerializeStruct, Serializer};
+
+use crate::tree::{Literal, Node, Value};
+
+/// A shape of data that the parser's structs do not have.
+#[derive(Debug)]
+pub struct Unsupported(String);
+
+impl std::fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the parse tree holds {}", self.0)
+    }
+}
+impl std::error::Error for Unsupported {}
+impl serde::ser::Error for Unsupported {
+    fn custom<T: std::fmt::Display>(message: T) -> Self {
+        Unsupported(message.to_string())
+    }
+}
+
+/// Converts a message of `pg_query::protobuf`.
+///
+/// # Errors
+/// When the struct holds something that parse trees do not (maps, tuples, bytes).
+pub fn to_value<T: Serialize>(message: &T) -> Result<Value, Unsupported> {
+    message.serialize(Converter)
+}
+
+struct Converter;
+
+pub struct Items(Vec<Value>);
+pub struct Fields(Node);
+
+impl SerializeSeq for Items {
+    type Ok = Value;
+    type Error = Unsupported;
+    fn serialize_element<T: ?Sized + Serialize>(&mut self, value: &T) -> Result<(), Unsupported> {
+        self.0.push(value.serialize(Converter)?);
+        Ok(())
+    }
+    fn end(self) -> Result<Value, Unsupported> {
+        Ok(Value::List(self.0))
+    }
+}
+
+/// Where a node stands in the text says nothing of what it does.
+fn is_position(field: &str) -> bool {
+    field == "location" || field.ends_with("_location") && field != "stmt_location"
+}
+
+fn is_default(value: &Value) -> bool {
+    match value {
+        Value::None | Value::Bool(false) | Value::Int(0) => true,
+        Value::Str(text) => text.is_empty(),
+        Value::List(items) => items.is_empty(),
+        _ => false,
+    }
+}
+
+impl SerializeStruct for Fields {
+    type Ok = Value;
+    type Error = Unsupported;
+    fn serialize_field<T: ?Sized + Serialize>(&mut self, key: &'static str, value: &T) -> Result<(), Unsupported> {
+        #[cfg(test)]
+        crate::tree::names::known(self.0.kind, key);
+        if is_position(key) {
+            return Ok(());
+        }
+        let value = value.serialize(Converter)?;
+        if !is_default(&value) {
+            self.0.fields.push((key, value));
+        }
+        Ok(())
+    }
+    fn end(self) -> Result<Value, Unsupported> {
+        let Fields(mut node) = self;
+        match node.kind {
+            // The envelope around every node: `Node { node: Some(SelectStmt) }`. A NULL in a list stays `None`.
+            "Node" => Ok(node.fields.pop().map_or(Value::None, |(_, inner)| inner)),
+            "AConst" => Ok(Value::Literal(literal(&mut node))),
+            _ => Ok(Value::Node(Box::new(node))),
+        }
+    }
+}
+
+fn literal(constant: &mut Node) -> Literal {
+    let Some((_, Value::Node(mut inner))) = constant.fields.drain(..).find(|(name, _)| *name == "val") else {
+        return Literal::Null;
+    };
+    let kind = inner.kind;
+    let text = |value: Option<(&str, Value)>| match value {
+        Some((_, Value::Str(text))) => text,
+        _ => Box::from(""),
+    };
+    match (kind, inner.fields.pop()) {
+        ("Integer", Some((_, Value::Int(number)))) => Literal::Integer(number),
+        ("Integer", _) => Literal::Integer(0),
+        ("Boolean", value) => Literal::Boolean(value.is_some()),
+        ("Float", value) => Literal::Float(text(value)),
+        ("BitString", value) => Literal::BitString(text(value)),
+        (_, value) => Literal::String(text(value)),
+    }
+}
+
+impl Serializer for Converter {
+    type Ok = Value;
+    type Error = Unsupported;
+    type SerializeSeq = Items;
+    type SerializeTuple = Impossible<Value, Unsupported>;
+    type SerializeTupleStruct = Impossible<Value, Unsupported>;
+    type SerializeTupleVariant = Impossible<Value, Unsupported>;
+    type SerializeMap = Impossible<Value, Unsupported>;
+    type SerializeStruct = Fields;
+    type SerializeStructVariant = Impossible<Value, Unsupported>;
+
+    fn serialize_bool(self, v: bool) -> Result<Value, Unsupported> {
+        Ok(Value::Bool(v))
+    }
+    fn serialize_i8(self, v: i8) -> Result<Value, Unsupported> {
+        Ok(Value::Int(v.into()))
+    }
+    fn serialize_i16(self, v: i16) -> Result<Value, Unsupported> {
+        Ok(Value::Int(v.into()))
+    }
+    fn serialize_i32(self, v: i32) -> Result<Value, Unsupported> {
+        Ok(Value::Int(v.into()))
+    }
+    fn serialize_i64(self, v: i64) -> Result<Value, Unsupported> {
+        Ok(Value::Int(v))
+    }
+    fn serialize_u8(self, v: u8) -> Result<Value, Unsupported> {
+        Ok(Value::Int(v.into()))
+    }
+    fn serialize_u16(self, v: u16) -> Result<Value, Unsupported> {
+        Ok(Value::Int(v.into()))
+    }
+    fn serialize_u32(self, v: u32) -> Result<Value, Unsupported> {
+        Ok(Value::Int(v.into()))
+    }
+    fn serialize_u64(self, v: u64) -> Result<Value, Unsupported> {
+        Ok(Value::Int(i64::try_from(v).unwrap_or(i64::MAX)))
+    }
+    /// Only planner statistics are floating-point in the structs; a raw parse tree has none.
+    fn serialize_f32(self, _: f32) -> Result<Value, Unsupported> {
+        Ok(Value::None)
+    }
+    fn serialize_f64(self, _: f64) -> Result<Value, Unsupported> {
+        Ok(Value::None)
+    }
+    fn serialize_char(self, v: char) -> Result<Value, Unsupported> {
+        Ok(Value::Str(v.to_string().into()))
+    }
+    fn serialize_str(self, v: &str) -> Result<Value, Unsupported> {
+        Ok(if v.is_empty() { Value::None } else { Value::Str(v.into()) })
+    }
+    fn serialize_none(self) -> Result<Value, Unsupported> {
+        Ok(Value::None)
+    }
+    fn serialize_some<T: ?Sized + Serialize>(self, value: &T) -> Result<Value, Unsupported> {
+        value.serialize(self)
+    }
+    fn serialize_unit(self) -> Result<Value, Unsupported> {
+        Ok(Value::None)
+    }
+    fn serialize_unit_struct(self, _: &'static str) -> Result<Value, Unsupported> {
+        Ok(Value::None)
+    }
+    fn serialize_unit_variant(self, _: &'static str, index: u32, _: &'static str) -> Result<Value, Unsupported> {
+        Ok(Value::Int(index.into()))
+    }
+    fn serialize_newtype_struct<T: ?Sized + Serialize>(self, _: &'static str, value: &T) -> Result<Value, Unsupported> {
+        value.serialize(self)
+    }
+    /// A variant of a `oneof`: the struct inside says what it is.
+    fn serialize_newtype_variant<T: ?Sized + Serialize>(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        value: &T,
+    ) -> Result<Value, Unsupported> {
+        value.serialize(self)
+    }
+    fn serialize_seq(self, len: Option<usize>) -> Result<Items, Unsupported> {
+        Ok(Items(Vec::with_capacity(len.unwrap_or(0))))
+    }
+    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Fields, Unsupported> {
+        Ok(Fields(Node { kind: name, fields: Vec::new() }))
+    }
+    fn serialize_bytes(self, _: &[u8]) -> Result<Value, Unsupported> {
+        Err(Unsupported("bytes".into()))
+    }
+    fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, Unsupported> {
+        Err(Unsupported("a tuple".into()))
+    }
+    fn serialize_tuple_struct(self, name: &'static str, _: usize) -> Result<Self::SerializeTupleStruct, Unsupported> {
+        Err(Unsupported(format!("the tuple {name}")))
+    }
+    fn serialize_tuple_variant(
+        self,
+        name: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeTupleVariant, Unsupported> {
+        Err(Unsupported(format!("the tuple {name}")))
+    }
+    fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, Unsupported> {
+        Err(Unsupported("a map".into()))
+    }
+    fn serialize_struct_variant(
+        self,
+        name: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeStructVariant, Unsupported> {
+        Err(Unsupported(format!("the variant {name}")))
+    }
+}

@@ -1,0 +1,148 @@
+//! A parse tree without static types: every node knows its kind and its fields by name, so that one walk over it reaches
+//! everything, whatever a new version of the grammar adds.
+//!
+//! It is made from the `pg_query` crate's structs through `serde`: their derived `Serialize` visits every field. Fields at
+//! their default (0, "", false, absent) and positions in the text are left out.
+
+/// A constant of the SQL text (`A_Const`).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Literal {
+    /// `NULL`
+    Null,
+    /// An integer that fits `int4`.
+    Integer(i64),
+    /// Any other number, as written.
+    Float(Box<str>),
+    /// `true` or `false`
+    Boolean(bool),
+    /// A string, its escapes resolved.
+    String(Box<str>),
+    /// A bit string, `b` or `x` first.
+    BitString(Box<str>),
+}
+
+/// What a field holds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// Absent or NULL.
+    None,
+    /// A flag.
+    Bool(bool),
+    /// A number, or the number of an enum's variant.
+    Int(i64),
+    /// A name or a text.
+    Str(Box<str>),
+    /// A constant of the SQL text.
+    Literal(Literal),
+    /// A node.
+    Node(Box<Node>),
+    /// A list of nodes (or of numbers).
+    List(Vec<Value>),
+}
+
+/// One node of the tree.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// The struct's name, e.g. `SelectStmt`.
+    pub kind: &'static str,
+    /// The fields that are not at their default, in the order of the definition.
+    pub fields: Vec<(&'static str, Value)>,
+}
+
+impl Value {
+    /// The node in this value.
+    pub fn node(&self) -> Option<&Node> {
+        match self {
+            Value::Node(node) => Some(node),
+            _ => None,
+        }
+    }
+
+    /// The node, when it is of this kind.
+    pub fn of_kind(&self, kind: &str) -> Option<&Node> {
+        self.node().filter(|node| node.kind == kind)
+    }
+
+    /// The values of a list; nothing for anything else.
+    pub fn items(&self) -> &[Value] {
+        match self {
+            Value::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The text of a `String` node (an identifier of a name list) or of a plain string.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Value::Str(text) => Some(text),
+            Value::Node(node) if node.kind == "String" => Some(node.str("sval")),
+            _ => None,
+        }
+    }
+}
+
+impl Node {
+    /// A field by name; `Value::None` when it is at its default.
+    pub fn get(&self, field: &'static str) -> &Value {
+        #[cfg(test)]
+        names::asked(self.kind, field);
+        self.fields.iter().find(|(name, _)| *name == field).map_or(&Value::None, |(_, value)| value)
+    }
+
+    /// A string field, "" when absent.
+    pub fn str(&self, field: &'static str) -> &str {
+        match self.get(field) {
+            Value::Str(text) => text,
+            _ => "",
+        }
+    }
+
+    /// A numeric or enum field, 0 when absent.
+    pub fn int(&self, field: &'static str) -> i64 {
+        match self.get(field) {
+            Value::Int(number) => *number,
+            _ => 0,
+        }
+    }
+
+    /// A flag.
+    pub fn bool(&self, field: &'static str) -> bool {
+        matches!(self.get(field), Value::Bool(true))
+    }
+
+    /// A list, empty when absent.
+    pub fn list(&self, field: &'static str) -> &[Value] {
+        self.get(field).items()
+    }
+
+    /// A node, if there is one.
+    pub fn node(&self, field: &'static str) -> Option<&Node> {
+        self.get(field).node()
+    }
+
+    /// The identifiers of a name list (`schema.name` is two).
+    pub fn names(&self, field: &'static str) -> Vec<&str> {
+        self.list(field).iter().filter_map(Value::name).collect()
+    }
+}
+
+/// Which fields exist and which were asked for: a misspelt field name would silently read as absent.
+#[cfg(test)]
+pub mod names {
+    use std::collections::BTreeSet;
+    use std::sync::Mutex;
+
+    static ASKED: Mutex<BTreeSet<(&str, &str)>> = Mutex::new(BTreeSet::new());
+    static KNOWN: Mutex<BTreeSet<(&str, &str)>> = Mutex::new(BTreeSet::new());
+
+    pub fn asked(kind: &'static str, field: &'static str) {
+        ASKED.lock().unwrap_or_else(|e| e.into_inner()).insert((kind, field));
+    }
+    pub fn known(kind: &'static str, field: &'static str) {
+        KNOWN.lock().unwrap_or_else(|e| e.into_inner()).insert((kind, field));
+    }
+    pub fn misspelt() -> Vec<(&'static str, &'static str)> {
+        let known = KNOWN.lock().unwrap_or_else(|e| e.into_inner());
+        ASKED.lock().unwrap_or_else(|e| e.into_inner()).difference(&known).copied().collect()
+    }
+}
