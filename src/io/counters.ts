@@ -1,0 +1,18 @@
+/** What the hand-off costs, counted where it happens so that a bench and a test can hold it to the design. */
+export interface IoCounters {
+  /** Reads delivered to a handler. */
+  reads: number;
+  /** Bytes read from sockets. */
+  bytesRead: number;
+  /** Bytes copied because a socket cannot read into a slab (TLS). */
+  bytesCopied: number;
+  /** Bytes of a message's head moved into a fresh slab because its tail had no room. */
+  bytesCarried: number;
+  /** Calls to socket.write. */
+  writes: number;
+  bytesWritten: number;
+}
+
+export function newCounters(): IoCounters {
+  return { reads: 0, bytesRead: 0, bytesCopied: 0, bytesCarried: 0, writes: 0, bytesWritten: 0 };
+}

@@ -1,0 +1,284 @@
+import type { ProtectClass } from '../../config/model.ts';
+import type { CatalogSpec, Lineage } from './analysis.ts';
+import type { CatalogClient } from './catalog-client.ts';
+import { compileCatalog, dropCatalog, lineage } from '../../../native/binding/index.js';
+import { wellKnownColumn } from './well-known.ts';
+
+export type Protection = ProtectClass | 'unknown';
+
+/** Classes from weakest to strongest: what several sources give together is the strongest of them. */
+const STRENGTH: readonly Protection[] = ['name', 'expiry', 'pan', 'secret', 'unknown', 'sad'];
+
+export function strongest(a: Protection | null, b: Protection | null): Protection | null {
+  if (a === null) return b;
+  if (b === null) return a;
+  return STRENGTH.indexOf(a) >= STRENGTH.indexOf(b) ? a : b;
+}
+
+/** Temporary and uncommitted objects stay unseen however often the catalog is read. */
+const UNSEEN_RETRY_MS = 2000;
+
+interface Relation {
+  readonly oid: number;
+  readonly schema: string;
+  readonly name: string;
+  readonly kind: string;
+  readonly columns: { readonly attnum: number; readonly name: string; readonly generated: string; protect: Protection | null }[];
+}
+
+/** One immutable reading of a target's catalog. Masks and lineage refer to it by `version`. */
+export interface CatalogSnapshot {
+  readonly version: number;
+  /** Native id for `lineage`. */
+  readonly native: number;
+  /** The class of a column by origin: null when it is known and clean, undefined when the snapshot does not know it. */
+  protection(tableOid: number, attnum: number): Protection | null | undefined;
+  /** Columns of a relation in order, by name and optional schema; null when unknown or ambiguous. */
+  columnsOf(schema: string, name: string): readonly { readonly name: string; readonly protect: Protection | null }[] | null;
+  /** Names of the protected columns of the relations with that name in any schema ('' means any). */
+  protectedColumns(schema: string, name: string): readonly string[];
+}
+
+const RELATIONS = `select c.oid, n.nspname, c.relname, c.relkind, a.attnum, a.attname,
+  case when a.attgenerated <> '' then pg_catalog.pg_get_expr(d.adbin, d.adrelid) else '' end
+from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+left join pg_catalog.pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
+where c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relpersistence <> 't'
+order by c.oid, a.attnum`;
+const VIEWS = `select c.oid, pg_catalog.pg_get_viewdef(c.oid) from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('v', 'm') and n.nspname not in ('pg_catalog', 'information_schema')`;
+const INHERITS = 'select inhrelid, inhparent from pg_catalog.pg_inherits';
+const FUNCTIONS = `select distinct p.proname from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace where n.nspname not in ('pg_catalog', 'information_schema')`;
+const OPERATORS = `select distinct o.oprname from pg_catalog.pg_operator o join pg_catalog.pg_namespace n on n.oid = o.oprnamespace where n.nspname <> 'pg_catalog'`;
+
+/** Statistics and activity views hold values of columns or texts of statements. */
+const CATALOG_VALUE_COLUMNS: ReadonlySet<string> = new Set([
+  'pg_stats.most_common_vals', 'pg_stats.histogram_bounds', 'pg_stats.most_common_elems', 'pg_stats.range_bounds_histogram',
+  'pg_statistic.stavalues1', 'pg_statistic.stavalues2', 'pg_statistic.stavalues3', 'pg_statistic.stavalues4', 'pg_statistic.stavalues5',
+  'pg_stats_ext.most_common_vals', 'pg_stats_ext_exprs.most_common_vals', 'pg_stats_ext_exprs.histogram_bounds', 'pg_stats_ext_exprs.most_common_elems',
+  'pg_statistic_ext_data.stxdmcv', 'pg_statistic_ext_data.stxdexpr',
+]);
+
+/** Keeps the newest snapshot of one target and reads a new one when asked to. */
+export class Catalog {
+  readonly #client: CatalogClient;
+  readonly #configured: ReadonlyMap<string, ProtectClass>;
+  /** Protection never goes away while the gateway runs: a renamed column stays what it was. */
+  readonly #sticky = new Map<string, Protection>();
+  #current: CatalogSnapshot | null = null;
+  #loading: Promise<CatalogSnapshot> | null = null;
+  #version = 0;
+  #stale = true;
+  #loadedAt = Number.NEGATIVE_INFINITY;
+  readonly #now: () => number;
+
+  /** @param configured `schema.table.column` to class. @param now monotonic milliseconds. */
+  constructor(client: CatalogClient, configured: ReadonlyMap<string, ProtectClass>, now: () => number) {
+    this.#client = client;
+    this.#configured = configured;
+    this.#now = now;
+  }
+
+  get current(): CatalogSnapshot | null {
+    return this.#current;
+  }
+
+  /** The next `fresh()` reads anew. Called after DDL went through and when a reply names an unknown column. */
+  markStale(): void {
+    this.#stale = true;
+  }
+
+  /** A reading is due or under way: what comes next must wait for it. */
+  get stale(): boolean {
+    return this.#stale || this.#loading !== null;
+  }
+
+  /** A reply named an object that the snapshot lacks: it is read again, unless that was tried in vain a moment ago. */
+  noteUnseen(): void {
+    if (this.ageMs > UNSEEN_RETRY_MS) this.#stale = true;
+  }
+
+  get ageMs(): number {
+    return this.#now() - this.#loadedAt;
+  }
+
+  /** The current snapshot, read anew first when it is marked stale. */
+  async fresh(): Promise<CatalogSnapshot> {
+    if (!this.stale && this.#current !== null) return this.#current;
+    this.#loading ??= this.#load().finally(() => {
+      this.#loading = null;
+    });
+    return this.#loading;
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  async #load(): Promise<CatalogSnapshot> {
+    this.#stale = false;
+    try {
+      const [rows, views, inherits, functions, operators] = await Promise.all([
+        this.#client.query(RELATIONS),
+        this.#client.query(VIEWS),
+        this.#client.query(INHERITS),
+        this.#client.query(FUNCTIONS),
+        this.#client.query(OPERATORS),
+      ]);
+      const relations = this.#relations(rows);
+      const names = (found: (string | null)[][]): string[] => found.map((row) => (row[0] ?? '').toLowerCase());
+      const base = { userFunctions: names(functions), userOperators: names(operators) };
+      this.#spread(relations, inherits, views, base);
+      for (const relation of relations.values()) {
+        for (const column of relation.columns) if (column.protect !== null) this.#sticky.set(`${relation.oid}.${column.attnum}`, column.protect);
+      }
+      const snapshot = new Snapshot(++this.#version, compileCatalog(JSON.stringify(spec(relations, base))), relations);
+      const previous = this.#current;
+      this.#current = snapshot;
+      this.#loadedAt = this.#now();
+      if (previous !== null) dropCatalog(previous.native);
+      return snapshot;
+    } catch (error) {
+      this.#stale = true;
+      throw error;
+    }
+  }
+
+  #relations(rows: (string | null)[][]): Map<number, Relation> {
+    const relations = new Map<number, Relation>();
+    for (const [oid, schema, name, kind, attnum, column, generated] of rows) {
+      const id = Number(oid);
+      let relation = relations.get(id);
+      if (relation === undefined) {
+        relation = { oid: id, schema: schema ?? '', name: name ?? '', kind: kind ?? '', columns: [] };
+        relations.set(id, relation);
+      }
+      relation.columns.push({
+        attnum: Number(attnum),
+        name: column ?? '',
+        generated: generated ?? '',
+        protect: this.#ownProtection(relation, column ?? '', Number(attnum)),
+      });
+    }
+    return relations;
+  }
+
+  #ownProtection(relation: Relation, column: string, attnum: number): Protection | null {
+    const sticky = this.#sticky.get(`${relation.oid}.${attnum}`) ?? null;
+    if (relation.schema === 'pg_catalog' || relation.schema === 'information_schema') {
+      return CATALOG_VALUE_COLUMNS.has(`${relation.name}.${column}`) ? 'unknown' : sticky;
+    }
+    const configured = this.#configured.get(`${relation.schema}.${relation.name}.${column}`) ?? null;
+    return strongest(sticky, configured ?? wellKnownColumn(column));
+  }
+
+  /** Carries protection to partitions and children, generated columns and views, until nothing changes. */
+  #spread(relations: Map<number, Relation>, inherits: (string | null)[][], views: (string | null)[][], base: { userFunctions: string[]; userOperators: string[] }): void {
+    for (let round = 0; round < 64; round++) {
+      let changed = false;
+      const raise = (column: Relation['columns'][number] | undefined, protect: Protection | null): void => {
+        if (column === undefined || protect === null) return;
+        const next = strongest(column.protect, protect);
+        if (next !== column.protect) {
+          column.protect = next;
+          changed = true;
+        }
+      };
+      for (const [child, parent] of inherits) {
+        const from = relations.get(Number(parent));
+        const to = relations.get(Number(child));
+        if (from === undefined || to === undefined) continue;
+        for (const column of from.columns) {
+          const twin = to.columns.find((other) => other.name === column.name);
+          raise(twin, column.protect);
+          // A child's column shows through the parent as well.
+          if (twin !== undefined) raise(column, twin.protect);
+        }
+      }
+      for (const relation of relations.values()) {
+        for (const column of relation.columns) {
+          if (column.generated === '') continue;
+          const source = relation.columns.find((other) => other.protect !== null && new RegExp(`\\b${escape(other.name)}\\b`).test(column.generated));
+          // A derived value has no last four digits worth keeping: it is covered whole.
+          if (source?.protect) raise(column, source.protect === 'sad' ? 'sad' : 'unknown');
+        }
+      }
+      if (views.length > 0) {
+        const id = compileCatalog(JSON.stringify(spec(relations, base)));
+        for (const [oid, text] of views) {
+          const view = relations.get(Number(oid));
+          if (view === undefined || text === null || text === undefined) continue;
+          const bytes = Buffer.from(text, 'utf8');
+          const outputs = (JSON.parse(lineage(id, bytes, 0, bytes.length)) as Lineage).statements[0]?.outputs;
+          const exact = outputs !== undefined && outputs.length === view.columns.length && !outputs.some((output) => output.star);
+          view.columns.forEach((column, i) => {
+            const output = outputs?.[i];
+            if (!exact || output === undefined) raise(column, 'unknown');
+            else if (output.protect !== null) raise(column, output.direct ? (output.protect as Protection) : output.protect === 'sad' ? 'sad' : 'unknown');
+          });
+        }
+        dropCatalog(id);
+      }
+      if (!changed) return;
+    }
+    // Not settled: then nothing can be said of views.
+    for (const relation of relations.values()) if (relation.kind === 'v' || relation.kind === 'm') for (const column of relation.columns) column.protect = 'unknown';
+  }
+}
+
+const escape = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
+
+function spec(relations: ReadonlyMap<number, Relation>, base: { userFunctions: string[]; userOperators: string[] }): CatalogSpec {
+  const all = [...relations.values()];
+  return {
+    relations: all
+      .filter((relation) => relation.columns.some((column) => column.protect !== null))
+      .map(({ schema, name, columns }) => ({ schema, name, columns: columns.map((column) => ({ name: column.name, protect: column.protect })) })),
+    knownRelations: all.map(({ schema, name }) => ({ schema, name })),
+    ...base,
+  };
+}
+
+class Snapshot implements CatalogSnapshot {
+  readonly version: number;
+  readonly native: number;
+  readonly #byOid: ReadonlyMap<number, Relation>;
+  readonly #byName = new Map<string, Relation[]>();
+
+  constructor(version: number, native: number, byOid: ReadonlyMap<number, Relation>) {
+    this.version = version;
+    this.native = native;
+    this.#byOid = byOid;
+    for (const relation of byOid.values()) {
+      const list = this.#byName.get(relation.name);
+      if (list === undefined) this.#byName.set(relation.name, [relation]);
+      else list.push(relation);
+    }
+  }
+
+  protection(tableOid: number, attnum: number): Protection | null | undefined {
+    const relation = this.#byOid.get(tableOid);
+    if (relation === undefined) return undefined;
+    // System columns (ctid, xmin, tableoid) have negative numbers and hold no data of the row.
+    if (attnum < 0) return null;
+    const column = relation.columns[attnum - 1];
+    if (column?.attnum === attnum) return column.protect;
+    return relation.columns.find((other) => other.attnum === attnum)?.protect;
+  }
+
+  columnsOf(schema: string, name: string): readonly { readonly name: string; readonly protect: Protection | null }[] | null {
+    const found = this.#named(schema, name);
+    return found.length === 1 ? (found[0]?.columns ?? null) : null;
+  }
+
+  protectedColumns(schema: string, name: string): readonly string[] {
+    return this.#named(schema, name).flatMap((relation) => relation.columns.filter((column) => column.protect !== null).map((column) => column.name));
+  }
+
+  #named(schema: string, name: string): Relation[] {
+    return (this.#byName.get(name) ?? []).filter((relation) => schema === '' || relation.schema === schema);
+  }
+}

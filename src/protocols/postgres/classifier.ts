@@ -1,0 +1,191 @@
+import { analyzeSql, lineage as nativeLineage, statementShape } from '../../../native/binding/index.js';
+import type { Decision, ObjectRef, Operation, PolicyEngine, Principal, Target } from '../../policy/model.ts';
+import { jsonString } from '../../recording/json.ts';
+import type { Analysis, Lineage, LineageOfStatement, StatementInfo } from './analysis.ts';
+import type { CatalogSnapshot } from './catalog.ts';
+import { keepsPinned } from './settings.ts';
+
+/** Everything that is known of a statement text before it is forwarded. Shared by all sessions of a scope. */
+export interface Classified {
+  readonly decision: Decision;
+  readonly statements: readonly StatementInfo[];
+  readonly action: string;
+  /** JSON members `"action":..,"objects":[..],"policies":[..],"snapshot":..` of its intent line. */
+  readonly members: string;
+  /** Works on the name table of prepared statements by SQL: must run alone. */
+  readonly barrier: boolean;
+  /** Names or fills protected columns: its literals and bind values are covered in the record. */
+  readonly sensitive: boolean;
+  /** May change the catalog. */
+  readonly ddl: boolean;
+  /** The text, where the lineage still has to be read from it; released texts cannot be analysed again. */
+  readonly text: Buffer;
+  lineageVersion: number;
+  lineage: Lineage | null;
+}
+
+const DDL: ReadonlySet<string> = new Set(['create', 'alter', 'drop', 'comment', 'refresh', 'do', 'call', 'load', 'other', 'truncate']);
+const NAME_TABLE: ReadonlySet<string> = new Set(['prepare', 'execute', 'deallocate', 'discard']);
+/** Shapes and texts are remembered up to this many bytes of text per scope. */
+const CACHE_BYTES = 32 * 1024 * 1024;
+
+/** Classifies and decides statements for one principal on one target account, and remembers what it found. */
+export class Classifier {
+  readonly #engine: PolicyEngine;
+  readonly #principal: Principal;
+  readonly #target: Target;
+  readonly #byShape = new Map<number, Classified>();
+  readonly #byText = new Map<string, Classified>();
+  #catalogVersion = 0;
+  #bytes = 0;
+  /** Counts for metrics and benches. */
+  readonly counters = { shapeHits: 0, textHits: 0, misses: 0 };
+
+  constructor(engine: PolicyEngine, principal: Principal, target: Target) {
+    this.#engine = engine;
+    this.#principal = principal;
+    this.#target = target;
+  }
+
+  /** Classifies the text in `[from, to)`, which is borrowed. */
+  classify(bytes: Buffer, from: number, to: number, catalog: CatalogSnapshot): Classified {
+    if (catalog.version !== this.#catalogVersion) this.#forget(catalog.version);
+    const shape = statementShape(bytes, from, to - from);
+    if (shape !== 0) {
+      const known = this.#byShape.get(shape);
+      if (known !== undefined) {
+        this.counters.shapeHits++;
+        return known;
+      }
+    }
+    const key = bytes.latin1Slice(from, to);
+    const byText = this.#byText.get(key);
+    if (byText !== undefined) {
+      this.counters.textHits++;
+      return byText;
+    }
+    this.counters.misses++;
+    const found = this.#analyze(Buffer.from(bytes.subarray(from, to)), catalog);
+    this.#bytes += 2 * (to - from) + 1024;
+    if (this.#bytes > CACHE_BYTES) this.#forget(catalog.version);
+    if (shape !== 0 && !found.statements.some((statement) => statement.literalsMatter) && found.statements.length > 0) this.#byShape.set(shape, found);
+    else this.#byText.set(key, found);
+    return found;
+  }
+
+  /** Which outputs of each statement derive from protected columns, under the given catalog. */
+  lineage(classified: Classified, catalog: CatalogSnapshot): Lineage {
+    if (classified.lineage === null || classified.lineageVersion !== catalog.version) {
+      classified.lineage = JSON.parse(nativeLineage(catalog.native, classified.text, 0, classified.text.length)) as Lineage;
+      classified.lineageVersion = catalog.version;
+    }
+    return classified.lineage;
+  }
+
+  #forget(version: number): void {
+    this.#catalogVersion = version;
+    this.#byShape.clear();
+    this.#byText.clear();
+    this.#bytes = 0;
+  }
+
+  #analyze(text: Buffer, catalog: CatalogSnapshot): Classified {
+    const analysis = JSON.parse(analyzeSql(text, 0, text.length)) as Analysis;
+    if (analysis.error !== undefined) {
+      return this.#classified(text, [], deny(this.#engine, 'sluice.unparsed', 'unparsed', 'the statement could not be parsed, so it was not forwarded', analysis.error), 'unparsed', [], false);
+    }
+    const statements = analysis.statements;
+    const pinned = pinnedViolation(statements);
+    const action = statements.length === 1 ? (statements[0]?.kind ?? 'empty') : statements.length === 0 ? 'empty' : 'multiple';
+    const objects = statements.flatMap((statement) => objectsOf(statement));
+    const sensitive = statements.some((statement) => isSensitive(statement, text, catalog));
+    let decision: Decision;
+    if (pinned !== null) decision = deny(this.#engine, 'sluice.pinned-setting', 'forbidden', pinned, 'the gateway reads statements as the server does only while these settings keep their values');
+    else if (statements.length > 1 && statements.some((statement) => NAME_TABLE.has(statement.kind) && statement.kind !== 'discard')) {
+      decision = deny(this.#engine, 'sluice.unsupported', 'unsupported', 'PREPARE, EXECUTE and DEALLOCATE cannot share one query text with other statements', 'send them one by one');
+    } else decision = this.decide(statements);
+    return this.#classified(text, statements, decision, action, objects, sensitive);
+  }
+
+  /** Decides all statements of a text: the first denial counts. An empty text is allowed: the server does nothing for it. */
+  decide(statements: readonly StatementInfo[]): Decision {
+    const policies = new Set<string>();
+    for (const statement of statements) {
+      const decision = this.#engine.decide(this.#principal, this.#target, operationOf(statement));
+      if (decision.kind === 'deny') return decision;
+      for (const policy of decision.policies) policies.add(policy);
+    }
+    return { kind: 'allow', policies: [...policies], snapshot: this.#engine.snapshot };
+  }
+
+  #classified(text: Buffer, statements: readonly StatementInfo[], decision: Decision, action: string, objects: readonly ObjectRef[], sensitive: boolean): Classified {
+    const paths = objects.slice(0, 64).map((object) => `${jsonString(`${object.action} ${object.path}`)}`);
+    let members = `"action":${jsonString(action)}`;
+    if (paths.length > 0) members += `,"objects":[${paths.join(',')}]`;
+    if (decision.policies.length > 0) members += `,"policies":[${decision.policies.map(jsonString).join(',')}]`;
+    return {
+      decision,
+      statements,
+      action,
+      members,
+      barrier: statements.some((statement) => NAME_TABLE.has(statement.kind)),
+      sensitive,
+      ddl: statements.some((statement) => DDL.has(statement.kind)),
+      text,
+      lineageVersion: 0,
+      lineage: null,
+    };
+  }
+}
+
+/** Lineage of a statement that runs what another one prepared: nothing is known of its outputs but their origins. */
+export const UNKNOWN_LINEAGE: LineageOfStatement = { outputs: [], clean: false };
+
+export function deny(engine: PolicyEngine, policy: string, reason: 'unparsed' | 'unsupported' | 'forbidden' | 'error', message: string, hint: string): Decision {
+  return { kind: 'deny', policies: [policy], snapshot: engine.snapshot, reason, message, hint };
+}
+
+function pinnedViolation(statements: readonly StatementInfo[]): string | null {
+  for (const statement of statements) {
+    if (statement.dynamicSettings) return 'a setting whose name is not a constant cannot be checked';
+    for (const setting of statement.settings) {
+      if (statement.kind === 'reset' || setting.value === '') continue;
+      if (!keepsPinned(setting.name, setting.value ?? '')) return `"${setting.name}" is pinned by the gateway and cannot be changed`;
+    }
+  }
+  return null;
+}
+
+/** The operation that policy decides on. */
+export function operationOf(statement: StatementInfo): Operation {
+  return {
+    action: statement.kind,
+    objects: objectsOf(statement),
+    attributes: {
+      tables: statement.tables.map((table) => qualified(table.schema, table.name)),
+      functions: statement.functions,
+      hasWhere: statement.hasWhere,
+      settings: statement.settings.map((setting) => setting.name),
+      objects: statement.objects.map((object) => `${object.type}:${object.name}`),
+    },
+  };
+}
+
+const qualified = (schema: string, name: string): string => (schema === '' ? name : `${schema}.${name}`);
+
+function objectsOf(statement: StatementInfo): ObjectRef[] {
+  return statement.tables.map((table) => ({ type: 'Table', path: qualified(table.schema, table.name), action: table.mode }));
+}
+
+/** Whether the literals of the statement may be protected data: it writes to a protected table, or names a protected column. */
+function isSensitive(statement: StatementInfo, text: Buffer, catalog: CatalogSnapshot): boolean {
+  let lower: string | null = null;
+  for (const table of statement.tables) {
+    const columns = catalog.protectedColumns(table.schema, table.name);
+    if (columns.length === 0) continue;
+    if (table.mode === 'insert' || table.mode === 'merge' || table.mode === 'copy_from') return true;
+    lower ??= text.toString('utf8').toLowerCase();
+    if (columns.some((column) => lower?.includes(column.toLowerCase()))) return true;
+  }
+  return false;
+}

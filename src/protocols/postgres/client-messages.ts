@@ -1,0 +1,385 @@
+import { GatewayError } from '../../errors.ts';
+import type { Outbox } from '../../io/outbox.ts';
+import type { Decision } from '../../policy/model.ts';
+import { jsonBytes, jsonString } from '../../recording/json.ts';
+import { type BindMessage, parseBind, recordedParams } from './bind-record.ts';
+import type { CatalogSnapshot } from './catalog.ts';
+import { type Classified, deny } from './classifier.ts';
+import { CopyInRecorder } from './copy-in.ts';
+import { deniedBind, deniedExecute, deniedParse, deniedQuery, denialResponse, newNonce } from './denial.ts';
+import { maskLiterals } from './literals.ts';
+import { cstringEnd, describePortal, errorResponse, Front } from './messages.ts';
+import { PgOperation } from './operation.ts';
+import type { ExpectedReply } from './replies.ts';
+import type { SessionState } from './session-state.ts';
+import type { Portal, Statement, Undo } from './statements.ts';
+
+type Reply = Partial<ExpectedReply> & Pick<ExpectedReply, 'kind'>;
+
+/** The frontend messages, one by one: what each does to the names, the record and the queue of replies. */
+export class ClientMessages {
+  readonly #state: SessionState;
+  #copyIn: CopyInRecorder | null = null;
+
+  constructor(state: SessionState) {
+    this.#state = state;
+  }
+
+  fail(error: unknown): void {
+    this.#state.fail(
+      error instanceof GatewayError
+        ? error
+        : new GatewayError({ code: 'internal', source: 'gateway', phase: 'classify', cause: error, publicMessage: 'the gateway failed on this message, so it was not forwarded' }),
+    );
+  }
+
+  /** Whether the message refers to something that the server has not settled yet: then it waits for the replies before it. */
+  mustWait(type: number, bytes: Buffer, at: number, total: number): boolean {
+    const state = this.#state;
+    const { replies } = state;
+    if (replies.length === 0) state.barrier = false;
+    if (state.catalog.stale && (type === Front.Query || type === Front.Parse || type === Front.Bind)) {
+      if (replies.length === 0) this.#refreshCatalog();
+      return true;
+    }
+    if (replies.length === 0) return false;
+    if (state.barrier) return true;
+    switch (type) {
+      case Front.Query:
+        return this.#classify(bytes, at + 5, at + total - 1).barrier;
+      case Front.Parse:
+        return state.statements.unsettled(cstring(bytes, at + 5, at + total), state.group);
+      case Front.Bind: {
+        const portalEnd = cstringEnd(bytes, at + 5, at + total);
+        if (portalEnd === -1) return false;
+        const portal = bytes.toString('utf8', at + 5, portalEnd);
+        return state.portals.unsettled(portal, state.group) || state.statements.unsettled(cstring(bytes, portalEnd + 1, at + total), state.group);
+      }
+      case Front.Execute:
+        return state.portals.unsettled(cstring(bytes, at + 5, at + total), state.group);
+      case Front.Describe:
+      case Front.Close: {
+        const name = cstring(bytes, at + 6, at + total);
+        return bytes[at + 5] === 0x53 ? state.statements.unsettled(name, state.group) : state.portals.unsettled(name, state.group);
+      }
+      default:
+        return false;
+    }
+  }
+
+  /** Takes one whole message into `out`. True when a line was added to the record. */
+  take(type: number, bytes: Buffer, at: number, total: number, out: Outbox): boolean {
+    const state = this.#state;
+    const end = at + total;
+    switch (type) {
+      case Front.Query:
+        return this.#query(bytes, at, end, out);
+      case Front.Parse:
+        return this.#parse(bytes, at, end, out);
+      case Front.Bind:
+        return this.#bind(bytes, at, end, out);
+      case Front.Execute:
+        return this.#execute(bytes, at, end, out);
+      case Front.Describe:
+        this.#describe(bytes, at, end);
+        break;
+      case Front.Close:
+        this.#close(bytes, at, end);
+        break;
+      case Front.Sync:
+        if (state.copyIn === null) {
+          this.#expect({ kind: 'sync' });
+          state.group++;
+        }
+        break;
+      case Front.CopyData:
+        if (state.copyIn !== null) {
+          if (this.#copyIn?.op !== state.copyIn) this.#copyIn = new CopyInRecorder(state, state.copyIn);
+          this.#copyIn.add(bytes, at, end);
+          out.pass(at, end);
+          return state.recordOutput;
+        }
+        break;
+      case Front.CopyDone:
+      case Front.CopyFail:
+        if (state.copyIn !== null) this.#copyIn?.flush();
+        this.#copyIn = null;
+        state.copyIn = null;
+        this.#expect({ kind: 'copy-end' });
+        break;
+      case Front.Flush:
+      case Front.Terminate:
+        break;
+      case Front.FunctionCall:
+        return this.#functionCall(out);
+      default:
+        throw new GatewayError({ code: 'frame_invalid', source: 'client', phase: 'frame', publicMessage: `invalid frontend message type ${type}` });
+    }
+    out.pass(at, end);
+    return false;
+  }
+
+  #expect(reply: Reply): void {
+    this.#state.replies.push({ op: null, ours: false, statement: null, portal: null, undo: null, nonce: '', substitute: null, ...reply });
+  }
+
+  #catalog(): CatalogSnapshot {
+    const snapshot = this.#state.catalog.current;
+    if (snapshot === null) throw new GatewayError({ code: 'upstream_lost', source: 'gateway', phase: 'classify', publicMessage: 'the catalog of the target is not known' });
+    return snapshot;
+  }
+
+  /** Reads the catalog anew and lets the client go on afterwards. */
+  #refreshCatalog(): void {
+    const state = this.#state;
+    state.catalog.fresh().then(
+      () => state.client.poke(),
+      (error: unknown) => this.fail(error),
+    );
+  }
+
+  #classify(bytes: Buffer, from: number, to: number): Classified {
+    return this.#state.classifier.classify(bytes, from, to, this.#catalog());
+  }
+
+  /** The text as the record may hold it, as a JSON string. */
+  #recordedText(classified: Classified, bytes: Buffer, from: number, to: number): string {
+    const { masker } = this.#state.services;
+    const copy = Buffer.from(bytes.subarray(from, to));
+    // A statement that was not understood may hold anything: its literals are covered too.
+    if (classified.sensitive || classified.action === 'unparsed') maskLiterals(copy);
+    masker.text(copy, 0, copy.length, this.#state.counts);
+    this.#state.counts.fill(0);
+    return jsonBytes(copy);
+  }
+
+  #intent(members: string): PgOperation {
+    const state = this.#state;
+    state.ops++;
+    return new PgOperation(state.services.recorder.append('intent', state.sid, members), state.services.now(), false);
+  }
+
+  #denied(decision: Decision & { kind: 'deny' }, members: string): PgOperation {
+    const state = this.#state;
+    state.ops++;
+    state.denied++;
+    const seq = state.services.recorder.append('deny', state.sid, `${members},"reason":"${decision.reason}","message":${jsonString(decision.message)}`);
+    return new PgOperation(seq, state.services.now(), true);
+  }
+
+  /** Keeps track of what FETCH and EXECUTE may return, and of when names change by SQL. */
+  #note(classified: Classified): void {
+    const state = this.#state;
+    if (state.sqlNamesClean && !state.classifier.lineage(classified, this.#catalog()).statements.every((statement) => statement.clean)) state.sqlNamesClean = false;
+    if (classified.barrier) state.barrier = true;
+  }
+
+  #query(bytes: Buffer, at: number, end: number, out: Outbox): boolean {
+    if (bytes.indexOf(0, at + 5) !== end - 1) throw new GatewayError({ code: 'frame_invalid', source: 'client', phase: 'frame', publicMessage: 'invalid string in message' });
+    const classified = this.#classify(bytes, at + 5, end - 1);
+    const decision = this.#decision(classified);
+    const members = `"kind":"query",${classified.members},"text":${this.#recordedText(classified, bytes, at + 5, end - 1)}`;
+    if (decision.kind === 'deny') {
+      const nonce = newNonce();
+      out.insert(deniedQuery(nonce));
+      this.#expect({ kind: 'query', op: this.#denied(decision, members), nonce, substitute: denialResponse(decision) });
+      return true;
+    }
+    this.#note(classified);
+    const named = this.#sqlNames(classified);
+    this.#expect({ kind: 'query', op: this.#intent(members), statement: named.statement, undo: named.undo, portal: queryPortal(classified) });
+    out.pass(at, end);
+    return true;
+  }
+
+  /** The decision on a text, with what EXECUTE runs decided again. */
+  #decision(classified: Classified): Decision {
+    if (classified.decision.kind === 'deny' || classified.action !== 'execute') return classified.decision;
+    const prepared = this.#state.statements.get(classified.statements[0]?.name ?? '');
+    const engine = this.#state.services.policy();
+    if (prepared === undefined) return deny(engine, 'sluice.unknown-statement', 'unsupported', 'the prepared statement does not exist', 'PREPARE it through the gateway first');
+    return prepared.classified.decision.kind === 'deny' ? prepared.classified.decision : classified.decision;
+  }
+
+  /** PREPARE, DEALLOCATE and DISCARD by SQL share the name table with Parse and Close, as in the server. */
+  #sqlNames(classified: Classified): { statement: Statement | null; undo: Undo | null } {
+    const { statements, group } = this.#state;
+    const only = classified.statements[0];
+    if (only === undefined || !classified.barrier) return { statement: null, undo: null };
+    if (only.kind === 'prepare') {
+      const statement = { name: only.name, classified, line: 0, parameterTypes: [], pending: group, closed: false };
+      return { statement, undo: this.#set(statements.set(statement)) };
+    }
+    if (only.kind === 'deallocate' && only.name !== '') {
+      const tombstone = { name: only.name, classified, line: 0, parameterTypes: [], pending: group, closed: true };
+      return { statement: tombstone, undo: statements.set(tombstone) };
+    }
+    // DEALLOCATE ALL and DISCARD ALL: stale names only lead to the server's own error.
+    return { statement: null, undo: null };
+  }
+
+  #set(undo: Undo | null): Undo {
+    if (undo === null) throw new GatewayError({ code: 'frame_too_large', source: 'client', phase: 'classify', publicMessage: 'too many prepared statements or portals in one session' });
+    return undo;
+  }
+
+  #parse(bytes: Buffer, at: number, end: number, out: Outbox): boolean {
+    const state = this.#state;
+    const nameEnd = cstringEnd(bytes, at + 5, end);
+    const textEnd = nameEnd === -1 ? -1 : cstringEnd(bytes, nameEnd + 1, end);
+    if (textEnd === -1 || textEnd + 3 > end || textEnd + 3 + bytes.readUInt16BE(textEnd + 1) * 4 !== end) {
+      throw new GatewayError({ code: 'frame_invalid', source: 'client', phase: 'frame', publicMessage: 'invalid Parse message' });
+    }
+    const name = bytes.toString('utf8', at + 5, nameEnd);
+    const classified = this.#classify(bytes, nameEnd + 1, textEnd);
+    const members = `"kind":"parse",${name === '' ? '' : `"name":${this.#maskedName(name)},`}${classified.members},"text":${this.#recordedText(classified, bytes, nameEnd + 1, textEnd)}`;
+    // Names by SQL inside the extended protocol would escape the table: PREPARE there is as rare as it is pointless.
+    const decision =
+      classified.barrier && classified.action !== 'execute' && classified.action !== 'discard' && classified.action !== 'deallocate'
+        ? deny(state.services.policy(), 'sluice.unsupported', 'unsupported', 'PREPARE cannot be sent by the extended protocol', 'send it as a simple query, or use Parse')
+        : this.#decision(classified);
+    if (decision.kind === 'deny') {
+      const nonce = newNonce();
+      out.insert(deniedParse(name, nonce));
+      const tombstone: Statement = { name, classified, line: 0, parameterTypes: [], pending: state.group, closed: true };
+      // A refused Parse leaves a named statement as it was, and drops the unnamed one.
+      if (name === '') state.statements.set(tombstone);
+      this.#expect({ kind: 'parse', op: this.#denied(decision, members), nonce, substitute: denialResponse(decision) });
+      return true;
+    }
+    this.#note(classified);
+    const op = this.#intent(members);
+    const types = Array.from({ length: bytes.readUInt16BE(textEnd + 1) }, (_, i) => bytes.readUInt32BE(textEnd + 3 + i * 4));
+    const statement: Statement = { name, classified, line: op.seq, parameterTypes: types, pending: state.group, closed: false };
+    this.#expect({ kind: 'parse', op, statement, undo: this.#set(state.statements.set(statement)) });
+    out.pass(at, end);
+    return true;
+  }
+
+  #bind(bytes: Buffer, at: number, end: number, out: Outbox): boolean {
+    const state = this.#state;
+    const bind = parseBind(bytes, at + 5, end);
+    if (bind === null) throw new GatewayError({ code: 'frame_invalid', source: 'client', phase: 'frame', publicMessage: 'invalid Bind message' });
+    const statement = state.statements.get(bind.statement);
+    if (statement === undefined) {
+      // The server may know the name from where the gateway did not see it: such a statement is not run.
+      const nonce = newNonce();
+      out.insert(deniedBind(nonce));
+      this.#expect({ kind: 'bind', nonce, substitute: missing('26000', `prepared statement "${bind.statement}" does not exist`) });
+      return false;
+    }
+    const decision = this.#decision(statement.classified);
+    if (decision.kind === 'deny') {
+      const nonce = newNonce();
+      out.insert(deniedBind(nonce));
+      this.#expect({ kind: 'bind', op: this.#denied(decision, `"kind":"bind","stmt":${statement.line}`), nonce, substitute: denialResponse(decision) });
+      return true;
+    }
+    const op = this.#intent(`"kind":"bind","stmt":${statement.line}${this.#params(bind, bytes, statement)}`);
+    const portal: Portal = { name: bind.portal, statement, classified: statement.classified, op, executed: false, described: false, plan: null, pending: state.group, closed: false };
+    this.#expect({ kind: 'bind', op, portal, undo: this.#set(state.portals.set(portal)) });
+    out.pass(at, end);
+    return true;
+  }
+
+  #params(bind: BindMessage, bytes: Buffer, statement: Statement): string {
+    if (bind.values.length === 0) return '';
+    const { masker } = this.#state.services;
+    const params = recordedParams(bind, bytes, statement.parameterTypes, masker, this.#state.counts, this.#state.limits.bindBytes, statement.classified.sensitive);
+    this.#state.counts.fill(0);
+    return `,"params":${params}`;
+  }
+
+  #execute(bytes: Buffer, at: number, end: number, out: Outbox): boolean {
+    const state = this.#state;
+    const nameEnd = cstringEnd(bytes, at + 5, end);
+    if (nameEnd === -1 || nameEnd + 5 !== end) throw new GatewayError({ code: 'frame_invalid', source: 'client', phase: 'frame', publicMessage: 'invalid Execute message' });
+    const name = bytes.toString('utf8', at + 5, nameEnd);
+    const portal = state.portals.get(name);
+    if (portal === undefined) {
+      // A portal that the gateway did not see made (a cursor of SQL) would run without a plan for its rows.
+      const nonce = newNonce();
+      out.insert(deniedExecute(nonce));
+      this.#expect({ kind: 'execute', nonce, substitute: missing('34000', `portal "${name}" does not exist`) });
+      return false;
+    }
+    if (portal.classified.barrier) state.barrier = true;
+    let recorded = false;
+    let op = portal.op;
+    if (portal.executed || op === null) {
+      op = this.#intent(`"kind":"execute","stmt":${portal.statement?.line ?? 0},"again":${portal.op?.seq ?? 0}`);
+      recorded = true;
+    }
+    portal.executed = true;
+    if (!portal.described) {
+      // Masks follow the server's description of this very execution: it may have replanned since Parse.
+      portal.described = true;
+      out.insert(describePortal(name));
+      this.#expect({ kind: 'describe-portal', ours: true, portal, op });
+    }
+    this.#expect({ kind: 'execute', op, portal });
+    out.pass(at, end);
+    return recorded;
+  }
+
+  #describe(bytes: Buffer, at: number, end: number): void {
+    const name = this.#nameOf(bytes, at, end);
+    if (bytes[at + 5] === 0x53) {
+      this.#expect({ kind: 'describe-statement', statement: this.#state.statements.get(name) ?? null });
+      return;
+    }
+    const portal = this.#state.portals.get(name) ?? null;
+    if (portal !== null) portal.described = true;
+    this.#expect({ kind: 'describe-portal', portal });
+  }
+
+  #close(bytes: Buffer, at: number, end: number): void {
+    const state = this.#state;
+    const name = this.#nameOf(bytes, at, end);
+    if (bytes[at + 5] === 0x53) {
+      const known = state.statements.get(name);
+      const tombstone = known === undefined ? null : { ...known, pending: state.group, closed: true };
+      this.#expect({ kind: 'close', statement: tombstone, undo: tombstone === null ? null : state.statements.set(tombstone) });
+      return;
+    }
+    const known = state.portals.get(name);
+    const tombstone = known === undefined ? null : { ...known, pending: state.group, closed: true };
+    this.#expect({ kind: 'close', portal: tombstone, undo: tombstone === null ? null : state.portals.set(tombstone) });
+  }
+
+  #nameOf(bytes: Buffer, at: number, end: number): string {
+    const kind = bytes[at + 5];
+    if ((kind !== 0x53 && kind !== 0x50) || cstringEnd(bytes, at + 6, end) !== end - 1) {
+      throw new GatewayError({ code: 'frame_invalid', source: 'client', phase: 'frame', publicMessage: 'invalid Describe or Close message' });
+    }
+    return bytes.toString('utf8', at + 6, end - 1);
+  }
+
+  #functionCall(out: Outbox): boolean {
+    const decision = deny(this.#state.services.policy(), 'sluice.unsupported', 'unsupported', 'FunctionCall is not supported: it names a function by OID only', 'call the function with SELECT') as Decision & { kind: 'deny' };
+    const nonce = newNonce();
+    out.insert(deniedQuery(nonce));
+    this.#expect({ kind: 'query', op: this.#denied(decision, '"kind":"function-call"'), nonce, substitute: denialResponse(decision) });
+    return true;
+  }
+
+  /** Names are the client's own text: they may hold anything. */
+  #maskedName(name: string): string {
+    const bytes = Buffer.from(name, 'utf8');
+    this.#state.services.masker.text(bytes, 0, bytes.length, this.#state.counts);
+    this.#state.counts.fill(0);
+    return jsonBytes(bytes);
+  }
+}
+
+function cstring(bytes: Buffer, from: number, limit: number): string {
+  const end = cstringEnd(bytes, from, limit);
+  return end === -1 ? '' : bytes.toString('utf8', from, end);
+}
+
+const missing = (code: string, text: string): Buffer => errorResponse({ severity: 'ERROR', code, message: text });
+
+/** A simple query is its own portal: its RowDescriptions give it a plan. */
+function queryPortal(classified: Classified): Portal {
+  return { name: '', statement: null, classified, op: null, executed: true, described: true, plan: null, pending: 0, closed: false };
+}

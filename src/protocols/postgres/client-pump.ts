@@ -1,0 +1,139 @@
+import { GatewayError } from '../../errors.ts';
+import type { Channel, ChannelHandler } from '../../io/channel.ts';
+import { Outbox } from '../../io/outbox.ts';
+import type { RecordWaiter } from '../../recording/model.ts';
+import type { ClientMessages } from './client-messages.ts';
+import { Front, message } from './messages.ts';
+import type { SessionState } from './session-state.ts';
+
+/** Above this much waiting for the target, the client is not read any further. */
+const UPSTREAM_HIGH_WATER = 1024 * 1024;
+/** More unanswered messages than this, and the client waits: each costs memory. */
+const MAX_OUTSTANDING = 50_000;
+/** Unprocessed bytes that may gather while the client has to wait. */
+const STALLED_BYTES = 256 * 1024;
+
+/** Client to server: frames what came, has it classified and recorded, and forwards it when the record is on disk. */
+export class ClientPump implements ChannelHandler, RecordWaiter {
+  readonly #state: SessionState;
+  readonly #messages: ClientMessages;
+  /** Passes that wait for the record, oldest first. */
+  readonly #waiting: Outbox[] = [];
+  #stalled = false;
+  #ended = false;
+  readonly #onGone: (error: Error | null) => void;
+
+  constructor(state: SessionState, messages: ClientMessages, onGone: (error: Error | null) => void) {
+    this.#state = state;
+    this.#messages = messages;
+    this.#onGone = onGone;
+  }
+
+  onBytes(channel: Channel): boolean {
+    const state = this.#state;
+    const { bytes } = channel.slab;
+    const out = new Outbox(channel.slab);
+    const { end } = channel;
+    let at = channel.start;
+    let recorded = false;
+    channel.want = 0;
+    this.#stalled = false;
+    try {
+      while (end - at >= 5) {
+        const length = bytes.readUInt32BE(at + 1);
+        const type = bytes[at] ?? 0;
+        if (length < 4) throw invalid(`invalid length of message type ${type}`);
+        if (length > state.limits.messageBytes || ((type === Front.Query || type === Front.Parse) && length > state.limits.statementBytes + 8)) {
+          throw new GatewayError({ code: 'frame_too_large', source: 'client', phase: 'frame', publicMessage: `message of ${length} bytes is longer than the gateway takes` });
+        }
+        const total = length + 1;
+        if (end - at < total) {
+          channel.want = total;
+          break;
+        }
+        if (this.#messages.mustWait(type, bytes, at, total)) {
+          this.#stalled = true;
+          // What waits for an answer must not wait for a flush that never comes.
+          if (state.replies.length > 0) out.insert(message(Front.Flush));
+          break;
+        }
+        recorded = this.#messages.take(type, bytes, at, total, out) || recorded;
+        at += total;
+      }
+    } catch (error) {
+      channel.start = at;
+      this.#messages.fail(error);
+      return false;
+    }
+    channel.start = at;
+    if (!out.empty) this.#release(out, recorded);
+    if (this.#ended && !this.#stalled) this.#finish();
+    if (state.upstream.queued > UPSTREAM_HIGH_WATER || state.replies.length > MAX_OUTSTANDING) return false;
+    return !this.#stalled || end - at < STALLED_BYTES;
+  }
+
+  /** Something that a stalled or stopped client waited for has happened. */
+  proceed(): void {
+    const { client, upstream, replies } = this.#state;
+    if (upstream.queued > UPSTREAM_HIGH_WATER || replies.length > MAX_OUTSTANDING) return;
+    if (this.#stalled) client.poke();
+    client.resume();
+  }
+
+  /** `seq`s up to the oldest waiting pass are on disk, or the record has failed. */
+  onRecorded(error: Error | null): void {
+    const out = this.#waiting.shift();
+    if (out === undefined) return;
+    if (error === null) {
+      this.#state.services.failpoints.hit('postgres.synced-not-forwarded');
+      this.#forward(out);
+      this.#state.services.failpoints.hit('postgres.forwarded');
+    } else {
+      this.#state.fail(
+        error instanceof GatewayError
+          ? error
+          : new GatewayError({ code: 'record_failed', source: 'gateway', phase: 'record', cause: error, publicMessage: 'the operation could not be recorded, so it was not forwarded' }),
+      );
+    }
+    out.slab.unpin();
+  }
+
+  onEnd(): void {
+    this.#ended = true;
+    if (!this.#stalled) this.#finish();
+  }
+
+  onDrain(): void {
+    this.#state.upstream.resume();
+  }
+
+  onClose(_channel: Channel, error: Error | null): void {
+    this.#onGone(error);
+  }
+
+  #release(out: Outbox, recorded: boolean): void {
+    if (!recorded && this.#waiting.length === 0) {
+      this.#forward(out);
+      return;
+    }
+    out.slab.pin();
+    this.#waiting.push(out);
+    this.#state.services.recorder.whenRecorded(this);
+  }
+
+  #forward(out: Outbox): void {
+    const { upstream } = this.#state;
+    if (!upstream.closed) out.writeTo(upstream);
+  }
+
+  /** The client sends nothing more: the server is told so once everything before it went out. */
+  #finish(): void {
+    const out = new Outbox(this.#state.client.slab);
+    out.insert(message(Front.Terminate));
+    this.#release(out, false);
+  }
+}
+
+function invalid(publicMessage: string): GatewayError {
+  return new GatewayError({ code: 'frame_invalid', source: 'client', phase: 'frame', publicMessage });
+}

@@ -1,0 +1,57 @@
+import type { Classified } from './classifier.ts';
+import { type ReplyColumn, ReplyPlan, maskFor } from './reply-plan.ts';
+import type { Protection } from './catalog.ts';
+import type { SessionState } from './session-state.ts';
+import { wellKnownColumn } from './well-known.ts';
+
+export const COPY_FORMAT = { text: 1, csv: 2, binary: 3 } as const;
+
+/** Text type: COPY names no types, and its values are text (or bytes of unknown type, in binary format). */
+const TEXT = 25;
+
+/**
+ * The masks of a COPY. It comes without a RowDescription, so columns are taken from the statement: the column list, the
+ * table's own columns, or the outputs of the query. What cannot be told is masked whole.
+ * @param columnCount as the server announced it, once it has.
+ */
+export function copyPlan(state: SessionState, classified: Classified | null, columnCount = 0): { plan: ReplyPlan; format: 'text' | 'csv' | 'binary' } {
+  const copy = classified?.statements.find((statement) => statement.copy !== null)?.copy ?? null;
+  const format = copy?.format ?? 'text';
+  const found = classified === null ? null : columnsOfCopy(state, classified);
+  const all = (protect: Protection | null): CopyColumn[] => Array.from({ length: columnCount }, () => ({ name: '', protect, derived: true }));
+  const names = found === null ? all('unknown') : found === 'clean' ? all(null) : found;
+  const exact = columnCount === 0 || names.length === columnCount;
+  const count = Math.max(columnCount, exact ? names.length : columnCount);
+  const columns = Array.from({ length: count }, (_, i): ReplyColumn => {
+    const column = exact ? names[i] : undefined;
+    const mask = column === undefined ? 'whole' : maskFor(column.protect ?? wellKnownColumn(column.name), column.derived && column.protect !== null);
+    return { name: column?.name ?? '', mask, type: format === 'binary' ? 0 : TEXT, binary: format === 'binary' };
+  });
+  const options = copy === null ? undefined : { header: copy.header, delimiter: copy.delimiter, quote: copy.quote, escape: copy.escape, null: copy.nullString };
+  return { plan: new ReplyPlan(columns, options), format };
+}
+
+interface CopyColumn {
+  readonly name: string;
+  readonly protect: Protection | null;
+  readonly derived: boolean;
+}
+
+/** `clean`: nothing protected is touched. Null: it cannot be told which columns there are. */
+function columnsOfCopy(state: SessionState, classified: Classified): CopyColumn[] | 'clean' | null {
+  const catalog = state.catalog.current;
+  const statement = classified.statements.find((one) => one.copy !== null);
+  if (statement === undefined || statement.copy === null || catalog === null) return null;
+  const table = statement.tables.find((use) => use.mode === 'copy_to' || use.mode === 'copy_from');
+  if (table !== undefined && statement.copy.table !== null) {
+    const all = catalog.columnsOf(table.schema, table.name);
+    if (all === null) return null;
+    if (statement.copy.columns.length === 0) return all.map((column) => ({ ...column, derived: false }));
+    return statement.copy.columns.map((name) => ({ name, protect: all.find((column) => column.name === name)?.protect ?? null, derived: false }));
+  }
+  const lineage = state.classifier.lineage(classified, catalog).statements[classified.statements.indexOf(statement)];
+  if (lineage === undefined || lineage.outputs.length === 0 || lineage.outputs.some((output) => output.star)) {
+    return lineage?.clean === true ? 'clean' : null;
+  }
+  return lineage.outputs.map((output) => ({ name: output.name, protect: output.protect as Protection | null, derived: !output.direct }));
+}

@@ -1,0 +1,42 @@
+import type { SessionState } from './session-state.ts';
+import { buildErrorFields, parseErrorFields } from './messages.ts';
+
+const WITHHELD = '(withheld by the gateway: it may hold protected data)';
+
+/** Fields that can quote values of rows, and that nobody needs in order to understand the error. */
+const VALUE_FIELDS: readonly string[] = ['D', 'W', 'q'];
+
+/**
+ * An ErrorResponse or NoticeResponse without card data. Patterns are masked everywhere; when the statement touched
+ * protected columns, whatever may quote a value is withheld, since a CVV in a message has no pattern.
+ */
+export function maskErrorMessage(state: SessionState, type: number, bytes: Buffer, at: number, end: number, touchesProtected: boolean): { message: Buffer; fields: Map<string, string> } {
+  const fields = parseErrorFields(bytes, at + 5, end);
+  if (touchesProtected) {
+    for (const code of VALUE_FIELDS) if (fields.has(code)) fields.set(code, WITHHELD);
+    const sqlstate = fields.get('C') ?? '';
+    const text = fields.get('M') ?? '';
+    // Data exceptions and integrity violations quote what they choke on; raised ones say anything.
+    if (sqlstate.startsWith('P') || sqlstate === '00000' || sqlstate === '01000' || sqlstate === 'XX000') fields.set('M', WITHHELD);
+    else if (sqlstate.startsWith('22') || sqlstate.startsWith('23')) fields.set('M', coverQuoted(text));
+    if (sqlstate.startsWith('22') || sqlstate.startsWith('P')) fields.delete('H');
+  }
+  for (const [code, text] of fields) {
+    if (code === 'S' || code === 'V' || code === 'C') continue;
+    fields.set(code, maskString(state, text));
+  }
+  return { message: buildErrorFields(type, fields), fields };
+}
+
+/** Masks patterns in a string of the server's. */
+export function maskString(state: SessionState, text: string): string {
+  const bytes = Buffer.from(text, 'utf8');
+  return state.services.masker.text(bytes, 0, bytes.length, state.counts) > 0 ? bytes.toString('utf8') : text;
+}
+
+/** What stands in double quotes, up to the last one: a value can hold quotes of its own. */
+function coverQuoted(text: string): string {
+  const first = text.indexOf('"');
+  const last = text.lastIndexOf('"');
+  return first === -1 || last <= first ? text : `${text.slice(0, first + 1)}***${text.slice(last)}`;
+}

@@ -1,0 +1,65 @@
+import { jsonString } from '../../recording/json.ts';
+import type { Recorder } from '../../recording/model.ts';
+import type { Classified } from './classifier.ts';
+
+export type OperationStatus = 'ok' | 'error' | 'unknown' | 'aborted' | 'not-reached' | 'suspended' | 'unused';
+
+/** One recorded operation: from its intent line to its result line. */
+export class PgOperation {
+  /** `seq` of its intent or deny line. */
+  readonly seq: number;
+  /** Refused before it was forwarded: its line says so, and a result only follows when the server never came to it. */
+  readonly denied: boolean;
+  readonly #startedAt: number;
+  tag = '';
+  rows = 0;
+  bytes = 0;
+  code = '';
+  masked: Uint32Array | null = null;
+  maskedColumns: readonly string[] = [];
+  done = false;
+  /** What a COPY copies: set when the server begins it. */
+  copyOf: Classified | null = null;
+
+  /** @param now milliseconds of a monotonic clock. */
+  constructor(seq: number, now: number, denied: boolean) {
+    this.seq = seq;
+    this.#startedAt = now;
+    this.denied = denied;
+  }
+
+  /** Adds what a masking call counted, and clears the counters for the next one. */
+  count(counts: Uint32Array): void {
+    for (let i = 0; i < counts.length; i++) {
+      const n = counts[i] ?? 0;
+      if (n === 0) continue;
+      this.masked ??= new Uint32Array(counts.length);
+      this.masked[i] = (this.masked[i] ?? 0) + n;
+      counts[i] = 0;
+    }
+  }
+
+  /** Writes the result line, once. */
+  finish(recorder: Recorder, sid: string, status: OperationStatus, now: number, ruleNames: readonly string[]): void {
+    if (this.done) return;
+    this.done = true;
+    if (recorder.failure !== null) return;
+    let members = `"intent":${this.seq},"status":"${status}"`;
+    if (this.code !== '') members += `,"code":"${this.code}"`;
+    if (this.tag !== '') members += `,"tag":${jsonString(this.tag)}`;
+    members += `,"rows":${this.rows},"bytes":${this.bytes},"us":${Math.round((now - this.#startedAt) * 1000)}`;
+    if (this.masked !== null) members += `,"masked":${maskCounts(this.masked, ruleNames)}`;
+    if (this.maskedColumns.length > 0) members += `,"columns":[${this.maskedColumns.map(jsonString).join(',')}]`;
+    recorder.append('result', sid, members);
+  }
+}
+
+/** `{"pan":2}`: counts by rule, the one past the last rule being values masked because of their column. */
+export function maskCounts(masked: Uint32Array, ruleNames: readonly string[]): string {
+  const parts: string[] = [];
+  for (let i = 0; i < masked.length; i++) {
+    const n = masked[i] ?? 0;
+    if (n > 0) parts.push(`${jsonString(ruleNames[i] ?? 'column')}:${n}`);
+  }
+  return `{${parts.join(',')}}`;
+}

@@ -1,0 +1,71 @@
+import type { PgOperation } from './operation.ts';
+import type { Portal, Statement, Undo } from './statements.ts';
+
+/** What was sent to the server and what answer it owes, in order. */
+export type ReplyKind = 'query' | 'parse' | 'bind' | 'describe-statement' | 'describe-portal' | 'execute' | 'close' | 'sync' | 'copy-end';
+
+export interface ExpectedReply {
+  readonly kind: ReplyKind;
+  readonly op: PgOperation | null;
+  /** Sent by the gateway for itself: the answer is swallowed. */
+  readonly ours: boolean;
+  readonly statement: Statement | null;
+  readonly portal: Portal | null;
+  /** Takes back what the message changed in the name tables when the server refuses or skips it. */
+  readonly undo: Undo | null;
+  /** Set when the message stands in for a denied one: an error that carries it is the denial. */
+  readonly nonce: string;
+  /** What the client gets in place of that error. */
+  readonly substitute: Buffer | null;
+}
+
+/** First in, first out, without moving what is queued. */
+export class ReplyQueue {
+  #items: (ExpectedReply | undefined)[] = [];
+  #head = 0;
+
+  get length(): number {
+    return this.#items.length - this.#head;
+  }
+
+  push(reply: ExpectedReply): void {
+    this.#items.push(reply);
+  }
+
+  peek(): ExpectedReply | undefined {
+    return this.#items[this.#head];
+  }
+
+  shift(): ExpectedReply | undefined {
+    const item = this.#items[this.#head];
+    if (item === undefined) return undefined;
+    this.#items[this.#head++] = undefined;
+    if (this.#head === this.#items.length) {
+      this.#items.length = 0;
+      this.#head = 0;
+    } else if (this.#head > 512) {
+      this.#items.splice(0, this.#head);
+      this.#head = 0;
+    }
+    return item;
+  }
+
+  /**
+   * The server entered copy-in mode: it ignores each Sync that it reads before CopyDone or CopyFail (protocol
+   * documentation, "COPY Operations"). Drops those from the queue; true when the end of the copy is queued already.
+   */
+  dropSyncsOfCopyIn(): boolean {
+    const kept: ExpectedReply[] = [];
+    let ended = false;
+    for (let i = this.#head; i < this.#items.length; i++) {
+      const item = this.#items[i];
+      if (item === undefined) continue;
+      if (item.kind === 'copy-end') ended = true;
+      if (i > this.#head && !ended && item.kind === 'sync') continue;
+      kept.push(item);
+    }
+    this.#items = kept;
+    this.#head = 0;
+    return ended;
+  }
+}

@@ -1,0 +1,111 @@
+import { compileRowPlan, dropRowPlan } from '../../../native/binding/index.js';
+import type { LineageOfStatement } from './analysis.ts';
+import { type CatalogSnapshot, type Protection, strongest } from './catalog.ts';
+import { wellKnownColumn } from './well-known.ts';
+
+/** How to mask one column of a reply. */
+export type ColumnMask = 'scan' | 'pan' | 'sad' | 'whole' | 'none';
+
+export interface ReplyColumn {
+  readonly name: string;
+  readonly mask: ColumnMask;
+  readonly type: number;
+  readonly binary: boolean;
+}
+
+/** A compiled plan for the rows of one description. Freed when nothing refers to it any more. */
+export class ReplyPlan {
+  readonly id: number;
+  readonly columns: readonly ReplyColumn[];
+  readonly maskedColumns: readonly string[];
+
+  /** @param copy delimiters and header of a COPY, as the native side takes them. */
+  constructor(columns: readonly ReplyColumn[], copy?: object) {
+    this.columns = columns;
+    this.id = compileRowPlan(JSON.stringify({ columns: columns.map(({ mask, type, binary }) => ({ mask, type, binary })), ...(copy === undefined ? {} : { copy }) }));
+    this.maskedColumns = columns.filter((column) => column.mask !== 'scan' && column.mask !== 'none').map((column) => column.name);
+    freed.register(this, this.id);
+  }
+}
+
+// Plans live in native memory and are shared by caches, portals and queued replies: the collector knows best when the last is gone.
+const freed = new FinalizationRegistry<number>((id) => dropRowPlan(id));
+
+/** The mask of a column with that protection. A derived value keeps nothing: its last four digits need not be the card's. */
+export function maskFor(protect: Protection | null, derived: boolean): ColumnMask {
+  switch (protect) {
+    case null:
+      return 'scan';
+    case 'pan':
+      return derived ? 'whole' : 'pan';
+    case 'sad':
+      return 'sad';
+    default:
+      return 'whole';
+  }
+}
+
+export interface DescribedColumn {
+  readonly name: string;
+  readonly tableOid: number;
+  readonly attnum: number;
+  readonly type: number;
+  readonly binary: boolean;
+}
+
+/** Decodes the body of a RowDescription; null when it breaks the format. */
+export function parseRowDescription(bytes: Buffer, from: number, to: number): DescribedColumn[] | null {
+  if (to - from < 2) return null;
+  const count = bytes.readUInt16BE(from);
+  const columns: DescribedColumn[] = [];
+  let at = from + 2;
+  for (let i = 0; i < count; i++) {
+    const zero = bytes.indexOf(0, at);
+    if (zero === -1 || zero + 19 > to) return null;
+    columns.push({
+      name: bytes.toString('utf8', at, zero),
+      tableOid: bytes.readUInt32BE(zero + 1),
+      attnum: bytes.readInt16BE(zero + 5),
+      type: bytes.readUInt32BE(zero + 7),
+      binary: bytes.readInt16BE(zero + 17) !== 0,
+    });
+    at = zero + 19;
+  }
+  return at === to ? columns : null;
+}
+
+/**
+ * The class of each column: by origin through the catalog, else by what the statement says of its outputs, and by its name
+ * in any case. `unknown` origins make the second result true: the catalog should be read again.
+ */
+export function planColumns(described: readonly DescribedColumn[], catalog: CatalogSnapshot, lineage: LineageOfStatement | null): { columns: ReplyColumn[]; unseen: boolean } {
+  let unseen = false;
+  const outputs = lineage?.outputs ?? [];
+  // Position by position only when no star hides how many columns an output stands for.
+  const aligned = outputs.length === described.length && !outputs.some((output) => output.star);
+  const columns = described.map((column, i): ReplyColumn => {
+    let protect: Protection | null;
+    let derived = false;
+    if (column.tableOid !== 0 && column.attnum !== 0) {
+      const known = catalog.protection(column.tableOid, column.attnum);
+      if (known === undefined) unseen = true;
+      protect = known === undefined ? 'unknown' : known;
+    } else {
+      derived = true;
+      protect = derivedProtection(lineage, aligned ? outputs[i] : undefined, outputs);
+    }
+    const byName = wellKnownColumn(column.name);
+    return { name: column.name, mask: maskFor(strongest(protect, byName), derived && protect !== null), type: column.type, binary: column.binary };
+  });
+  return { columns, unseen };
+}
+
+function derivedProtection(lineage: LineageOfStatement | null, exact: LineageOfStatement['outputs'][number] | undefined, outputs: LineageOfStatement['outputs']): Protection | null {
+  if (lineage === null) return 'unknown';
+  if (lineage.clean) return null;
+  if (exact !== undefined) return exact.protect as Protection | null;
+  if (outputs.length === 0) return 'unknown';
+  let all: Protection | null = null;
+  for (const output of outputs) if (!output.direct || output.star) all = strongest(all, output.protect as Protection | null);
+  return all;
+}

@@ -1,0 +1,371 @@
+import { GatewayError } from '../../errors.ts';
+import type { Outbox } from '../../io/outbox.ts';
+import type { LineageOfStatement } from './analysis.ts';
+import { type Classified, UNKNOWN_LINEAGE } from './classifier.ts';
+import { copyPlan, COPY_FORMAT } from './copy-plan.ts';
+import { maskErrorMessage, maskString } from './error-mask.ts';
+import { Back, cstringEnd, message, parameterStatus } from './messages.ts';
+import type { PgOperation } from './operation.ts';
+import { parseRowDescription, planColumns, ReplyPlan } from './reply-plan.ts';
+import type { ExpectedReply } from './replies.ts';
+import { RowStream } from './row-stream.ts';
+import { broken } from './server-pump.ts';
+import type { SessionState } from './session-state.ts';
+import { keepsPinned, PINNED_SETTINGS } from './settings.ts';
+import type { Portal } from './statements.ts';
+
+/** A plan remembered for a statement: the description it was made for, byte by byte, and the catalog it was made under. */
+interface KnownPlan {
+  readonly description: Buffer;
+  readonly version: number;
+  readonly plan: ReplyPlan;
+}
+
+/** The backend messages, one by one: what each settles, what it gives the record, and how its values are masked. */
+export class ServerMessages {
+  readonly #state: SessionState;
+  /** Plans by statement, for as long as the statement is remembered. */
+  readonly #plans = new WeakMap<Classified, KnownPlan[]>();
+  #copyOut: { plan: ReplyPlan; format: 'text' | 'csv' | 'binary'; first: boolean } | null = null;
+  /** Which statement of a simple query's text the reply has come to. */
+  #statementIndex = 0;
+  #lastSeq = 0;
+  /** After an error in the extended protocol the server skips to Sync. */
+  #fatal = false;
+
+  constructor(state: SessionState) {
+    this.#state = state;
+  }
+
+  fail(error: unknown): void {
+    this.#state.fail(
+      error instanceof GatewayError
+        ? error
+        : new GatewayError({ code: 'internal', source: 'gateway', phase: 'mask', cause: error, publicMessage: 'the gateway failed on the reply, so it was withheld' }),
+    );
+  }
+
+  /** The operation that output belongs to: the one the server answers now, else the last one it answered. */
+  get outputOf(): number {
+    const op = this.#state.replies.peek()?.op ?? null;
+    return op?.seq ?? this.#lastSeq;
+  }
+
+  /** The server said FATAL: the end of the connection is no surprise. */
+  get ending(): boolean {
+    return this.#fatal;
+  }
+
+  take(type: number, bytes: Buffer, at: number, end: number, out: Outbox): void {
+    const { replies } = this.#state;
+    const head = replies.peek();
+    switch (type) {
+      case Back.RowDescription:
+        this.#rowDescription(head, bytes, at, end);
+        if (head?.kind === 'describe-portal' || head?.kind === 'describe-statement') replies.shift();
+        if (head?.ours === true) return;
+        break;
+      case Back.NoData:
+        replies.shift();
+        if (head?.ours === true) return;
+        break;
+      case Back.ParameterDescription:
+        if (head?.statement) head.statement.parameterTypes = parameterTypes(bytes, at + 5, end);
+        break;
+      case Back.ParseComplete:
+        if (head?.statement) this.#state.statements.settle(head.statement);
+        this.#finish(head, 'ok');
+        replies.shift();
+        break;
+      case Back.BindComplete:
+        if (head?.portal) this.#state.portals.settle(head.portal);
+        replies.shift();
+        break;
+      case Back.CloseComplete:
+        if (head?.statement) this.#state.statements.settle(head.statement);
+        if (head?.portal) this.#state.portals.settle(head.portal);
+        replies.shift();
+        break;
+      case Back.CommandComplete:
+        this.#commandComplete(head, bytes, at, end);
+        break;
+      case Back.EmptyQueryResponse:
+        this.#finish(head, 'ok');
+        if (head?.kind === 'execute') replies.shift();
+        break;
+      case Back.PortalSuspended:
+        this.#finish(head, 'suspended');
+        replies.shift();
+        break;
+      case Back.ErrorResponse:
+        this.#error(head, bytes, at, end, out);
+        return;
+      case Back.NoticeResponse: {
+        const masked = maskErrorMessage(this.#state, type, bytes, at, end, this.#touchesProtected(head));
+        this.#state.takeCounts(head?.op ?? null);
+        out.insert(masked.message);
+        return;
+      }
+      case Back.ReadyForQuery:
+        this.#readyForQuery(bytes[at + 5] ?? 0x49);
+        break;
+      case Back.ParameterStatus:
+        this.#parameterStatus(bytes, at, end, out);
+        return;
+      case Back.NotificationResponse:
+        this.#notification(bytes, at, end, out);
+        return;
+      case Back.CopyInResponse:
+        this.#copyInResponse(head);
+        break;
+      case Back.CopyOutResponse:
+        if (head?.op) head.op.copyOf = head.portal?.classified ?? null;
+        this.#copyOut = { ...copyPlan(this.#state, this.#classifiedOf(head), bytes.readUInt16BE(at + 6)), first: true };
+        break;
+      case Back.CopyDone:
+        this.#copyOut = null;
+        break;
+      case Back.CopyBothResponse:
+        throw new GatewayError({ code: 'unsupported', source: 'client', phase: 'forward', publicMessage: 'replication is not supported through the gateway' });
+      default:
+        throw broken(`a message of type ${type} that the gateway does not know`);
+    }
+    out.pass(at, end);
+  }
+
+  // ------------------------------------------------------------------ rows
+
+  /** The plan for the rows that come now, and the operation they belong to. Throws when there is none: fail closed. */
+  rowTarget(): { plan: ReplyPlan; op: PgOperation | null } {
+    const head = this.#state.replies.peek();
+    const plan = head?.portal?.plan ?? null;
+    if (head === undefined || plan === null || (head.kind !== 'query' && head.kind !== 'execute')) {
+      throw new GatewayError({ code: 'mask_failed', source: 'upstream', phase: 'mask', publicMessage: 'rows came without a description, so they were withheld' });
+    }
+    return { plan, op: head.op };
+  }
+
+  /** Masks a run of whole DataRow or CopyData messages; returns the new length or -2 (see maskCopy). */
+  maskRun(type: number, bytes: Buffer, from: number, to: number, count: number): number {
+    const { masker } = this.#state.services;
+    const { counts } = this.#state;
+    if (type === Back.DataRow) {
+      const { plan, op } = this.rowTarget();
+      const length = masker.rows(plan.id, bytes, from, to - from, counts);
+      this.countRows(op, plan, count, length, to - from);
+      return length;
+    }
+    const copy = this.#copyOut;
+    if (copy === null) throw broken('COPY data outside of a COPY');
+    const length = masker.copy(copy.plan.id, COPY_FORMAT[copy.format], copy.first, bytes, from, to - from, counts);
+    if (length === -2) return length;
+    copy.first = false;
+    this.countRows(this.#state.replies.peek()?.op ?? null, copy.plan, count, length, to - from);
+    return length;
+  }
+
+  /** Books a masked run. Throws when the scanner refused it. */
+  countRows(op: PgOperation | null, plan: ReplyPlan, count: number, length: number, bytes: number): void {
+    if (length < 0) throw new GatewayError({ code: 'mask_failed', source: 'upstream', phase: 'mask', publicMessage: 'the reply could not be masked, so it was withheld' });
+    if (op !== null) {
+      op.rows += count;
+      op.bytes += bytes;
+      if (plan.maskedColumns.length > 0) op.maskedColumns = plan.maskedColumns;
+    }
+    this.#state.takeCounts(op);
+  }
+
+  openStream(type: number, length: number): RowStream {
+    if (type === Back.DataRow) {
+      const { plan, op } = this.rowTarget();
+      return new RowStream(this.#state, plan, 0, length, op);
+    }
+    const copy = this.#copyOut;
+    if (copy === null) throw broken('COPY data outside of a COPY');
+    return new RowStream(this.#state, copy.plan, COPY_FORMAT[copy.format], length, this.#state.replies.peek()?.op ?? null);
+  }
+
+  closeStream(stream: RowStream): void {
+    if (stream.op === null) return;
+    stream.op.rows++;
+    stream.op.bytes += stream.bytes;
+  }
+
+  #rowDescription(head: ExpectedReply | undefined, bytes: Buffer, at: number, end: number): void {
+    if (head === undefined) throw broken('a row description that nobody asked for');
+    if (head.kind === 'describe-statement' || head.portal === null) return;
+    head.portal.plan = this.#planFor(head.portal, bytes, at + 5, end);
+  }
+
+  #planFor(portal: Portal, bytes: Buffer, from: number, to: number): ReplyPlan {
+    const catalog = this.#state.catalog.current;
+    const described = parseRowDescription(bytes, from, to);
+    if (described === null || catalog === null) throw broken('a row description that cannot be read');
+    const { classified } = portal;
+    const lineage = this.#lineageOf(classified);
+    // FETCH and EXECUTE return what something else defined: their plans are not remembered by text.
+    const remember = classified.statements.length === 1 && lineage !== UNKNOWN_LINEAGE && classified.action !== 'fetch' && classified.action !== 'execute';
+    const known = remember ? this.#plans.get(classified) : undefined;
+    for (const one of known ?? []) {
+      if (one.version === catalog.version && one.description.compare(bytes, from, to) === 0) return one.plan;
+    }
+    const { columns, unseen } = planColumns(described, catalog, lineage);
+    if (unseen) this.#state.catalog.noteUnseen();
+    const plan = new ReplyPlan(columns);
+    if (remember && !unseen) {
+      const kept = (known ?? []).filter((one) => one.version === catalog.version).slice(-3);
+      this.#plans.set(classified, [...kept, { description: Buffer.from(bytes.subarray(from, to)), version: catalog.version, plan }]);
+    }
+    return plan;
+  }
+
+  #lineageOf(classified: Classified): LineageOfStatement {
+    const state = this.#state;
+    const catalog = state.catalog.current;
+    const statement = classified.statements[this.#statementIndex] ?? classified.statements[0];
+    if (catalog === null || statement === undefined) return UNKNOWN_LINEAGE;
+    if (statement.kind === 'fetch') return state.sqlNamesClean ? { outputs: [], clean: true } : UNKNOWN_LINEAGE;
+    if (statement.kind === 'execute') {
+      const prepared = state.statements.get(statement.name)?.classified;
+      return prepared === undefined ? UNKNOWN_LINEAGE : (state.classifier.lineage(prepared, catalog).statements[0] ?? UNKNOWN_LINEAGE);
+    }
+    return state.classifier.lineage(classified, catalog).statements[this.#statementIndex] ?? UNKNOWN_LINEAGE;
+  }
+
+  #classifiedOf(head: ExpectedReply | undefined): Classified | null {
+    return head?.portal?.classified ?? head?.statement?.classified ?? null;
+  }
+
+  // ------------------------------------------------------------------ outcomes
+
+  #finish(head: ExpectedReply | undefined, status: 'ok' | 'error' | 'suspended' | 'not-reached'): void {
+    const op = head?.op ?? null;
+    if (op === null) return;
+    this.#lastSeq = op.seq;
+    // A simple query is over only when the server is ready again: its text may hold more statements.
+    if (head?.kind === 'query' && status === 'ok') return;
+    op.finish(this.#state.services.recorder, this.#state.sid, status, this.#state.services.now(), this.#state.services.masker.ruleNames);
+  }
+
+  #commandComplete(head: ExpectedReply | undefined, bytes: Buffer, at: number, end: number): void {
+    const { op } = head ?? {};
+    if (op) op.tag = bytes.latin1Slice(at + 5, end - 1);
+    const classified = this.#classifiedOf(head);
+    if (classified?.ddl === true) this.#state.catalog.markStale();
+    this.#statementIndex++;
+    this.#copyOut = null;
+    if (head?.kind === 'query') {
+      if (head.statement !== null) this.#state.statements.settle(head.statement);
+      if (head.portal !== null) head.portal.plan = null;
+      return;
+    }
+    this.#statementIndex = 0;
+    this.#finish(head, 'ok');
+    if (head?.kind === 'execute') this.#state.replies.shift();
+  }
+
+  #readyForQuery(status: number): void {
+    const state = this.#state;
+    state.transaction = status;
+    state.copyIn = null;
+    this.#copyOut = null;
+    this.#statementIndex = 0;
+    for (;;) {
+      const head = state.replies.shift();
+      if (head === undefined) return;
+      if (head.kind === 'query') {
+        const { op } = head;
+        if (op !== null) op.finish(state.services.recorder, state.sid, 'ok', state.services.now(), state.services.masker.ruleNames);
+        break;
+      }
+      if (head.kind === 'sync') break;
+      if (head.kind !== 'copy-end') throw broken('ready for query before it had answered');
+    }
+    while (state.replies.peek()?.kind === 'copy-end') state.replies.shift();
+  }
+
+  #touchesProtected(head: ExpectedReply | undefined): boolean {
+    const state = this.#state;
+    const classified = this.#classifiedOf(head);
+    const catalog = state.catalog.current;
+    if (classified === null || catalog === null) return false;
+    if (classified.action === 'unparsed') return false;
+    if (classified.action === 'fetch' || classified.action === 'execute') return !state.sqlNamesClean;
+    return classified.sensitive || !state.classifier.lineage(classified, catalog).statements.every((statement) => statement.clean);
+  }
+
+  #error(head: ExpectedReply | undefined, bytes: Buffer, at: number, end: number, out: Outbox): void {
+    const state = this.#state;
+    const { message: masked, fields } = maskErrorMessage(state, Back.ErrorResponse, bytes, at, end, this.#touchesProtected(head));
+    const op = head?.op ?? null;
+    state.takeCounts(op);
+    const severity = fields.get('V') ?? fields.get('S');
+    if (severity === 'FATAL' || severity === 'PANIC') this.#fatal = true;
+    const isDenial = head !== undefined && head.nonce !== '' && head.substitute !== null && bytes.subarray(at, end).includes(head.nonce);
+    out.insert(isDenial && head.substitute !== null ? head.substitute : masked);
+    if (op !== null && !op.denied) {
+      op.code = fields.get('C') ?? '';
+      this.#finish(head, 'error');
+    } else if (op !== null && isDenial) op.done = true;
+    this.#copyOut = null;
+    state.copyIn = null;
+    head?.undo?.undo();
+    if (head === undefined || head.kind === 'query') return;
+    this.#skipToSync();
+  }
+
+  /** The server reads and ignores everything up to the next Sync, and so nothing of it happened. */
+  #skipToSync(): void {
+    const { replies } = this.#state;
+    const undone: ExpectedReply[] = [];
+    replies.shift();
+    for (;;) {
+      const next = replies.peek();
+      if (next === undefined || next.kind === 'sync') break;
+      replies.shift();
+      undone.push(next);
+      this.#finish(next, 'not-reached');
+    }
+    for (const entry of undone.reverse()) entry.undo?.undo();
+    if (replies.peek() === undefined) this.#state.skipping = true;
+  }
+
+  #copyInResponse(head: ExpectedReply | undefined): void {
+    const state = this.#state;
+    if (head?.op) head.op.copyOf = this.#classifiedOf(head);
+    const ended = state.replies.dropSyncsOfCopyIn();
+    state.copyIn = ended ? null : (head?.op ?? null);
+  }
+
+  // ------------------------------------------------------------------ asynchronous messages
+
+  #parameterStatus(bytes: Buffer, at: number, end: number, out: Outbox): void {
+    const nameEnd = cstringEnd(bytes, at + 5, end);
+    if (nameEnd === -1) throw broken('a parameter status that cannot be read');
+    const name = bytes.toString('utf8', at + 5, nameEnd);
+    const value = bytes.toString('utf8', nameEnd + 1, end - 1);
+    if (PINNED_SETTINGS.has(name) && !keepsPinned(name, value)) {
+      throw new GatewayError({ code: 'setting_changed', source: 'upstream', phase: 'classify', publicMessage: `"${name}" was changed on the server: statements can no longer be read safely` });
+    }
+    out.insert(parameterStatus(name, maskString(this.#state, value)));
+    this.#state.takeCounts(null);
+  }
+
+  #notification(bytes: Buffer, at: number, end: number, out: Outbox): void {
+    const pid = bytes.subarray(at + 5, at + 9);
+    const channelEnd = cstringEnd(bytes, at + 9, end);
+    if (channelEnd === -1) throw broken('a notification that cannot be read');
+    const channel = bytes.toString('utf8', at + 9, channelEnd);
+    const payload = maskString(this.#state, bytes.toString('utf8', channelEnd + 1, end - 1));
+    this.#state.takeCounts(null);
+    out.insert(message(Back.NotificationResponse, pid, `${maskString(this.#state, channel)}\0${payload}\0`));
+  }
+}
+
+function parameterTypes(bytes: Buffer, from: number, to: number): number[] {
+  const count = bytes.readUInt16BE(from);
+  const types: number[] = [];
+  for (let i = 0; i < count && from + 6 + i * 4 <= to; i++) types.push(bytes.readUInt32BE(from + 2 + i * 4));
+  return types;
+}
+

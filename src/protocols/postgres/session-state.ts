@@ -1,0 +1,75 @@
+import type { Config, Resource } from '../../config/model.ts';
+import type { GatewayError } from '../../errors.ts';
+import type { Channel } from '../../io/channel.ts';
+import type { Principal, Target } from '../../policy/model.ts';
+import type { ProtocolServices } from '../protocol.ts';
+import type { Catalog } from './catalog.ts';
+import type { Classifier } from './classifier.ts';
+import type { PgOperation } from './operation.ts';
+import { ReplyQueue } from './replies.ts';
+import { NameTable, type Portal, type Statement } from './statements.ts';
+
+/** What the two directions of one session share. Neither keeps state of the protocol elsewhere. */
+export class SessionState {
+  readonly sid: string;
+  readonly services: ProtocolServices;
+  readonly limits: Config['limits'];
+  readonly recordOutput: boolean;
+  readonly principal: Principal;
+  readonly target: Target;
+  readonly resource: Resource;
+  readonly classifier: Classifier;
+  readonly catalog: Catalog;
+  readonly counts: Uint32Array;
+  readonly replies = new ReplyQueue();
+  readonly statements = new NameTable<Statement>();
+  readonly portals = new NameTable<Portal>();
+  /** Sync groups are numbered: names changed in one are certain in another only when the server has answered. */
+  group = 1;
+  /** Transaction status as the last ReadyForQuery gave it: I, T or E. */
+  transaction = 0x49;
+  /** The server waits for CopyData: Sync and Flush are ignored by it until the copy ends. */
+  copyIn: PgOperation | null = null;
+  /** Statements prepared or cursors declared by SQL in this session: what FETCH and EXECUTE return is known only when all are clean. */
+  sqlNamesClean = true;
+  /** Nothing more is taken from the client until the queue of replies is empty. */
+  barrier = false;
+  ops = 0;
+  denied = 0;
+  readonly masked: Uint32Array;
+  client!: Channel;
+  upstream!: Channel;
+  /** Ends the session: tells the client with FATAL, closes both sides, writes the end line. */
+  readonly fail: (error: GatewayError) => void;
+
+  constructor(options: {
+    sid: string;
+    services: ProtocolServices;
+    principal: Principal;
+    target: Target;
+    resource: Resource;
+    classifier: Classifier;
+    catalog: Catalog;
+    fail: (error: GatewayError) => void;
+  }) {
+    this.sid = options.sid;
+    this.services = options.services;
+    this.limits = options.services.config.limits;
+    this.recordOutput = options.services.config.recording.output === 'full';
+    this.principal = options.principal;
+    this.target = options.target;
+    this.resource = options.resource;
+    this.classifier = options.classifier;
+    this.catalog = options.catalog;
+    this.fail = options.fail;
+    this.counts = options.services.masker.newCounts();
+    this.masked = options.services.masker.newCounts();
+  }
+
+  /** Moves what a masking call counted to the operation and to the session. */
+  takeCounts(op: PgOperation | null): void {
+    for (let i = 0; i < this.counts.length; i++) this.masked[i] = (this.masked[i] ?? 0) + (this.counts[i] ?? 0);
+    if (op !== null) op.count(this.counts);
+    else this.counts.fill(0);
+  }
+}

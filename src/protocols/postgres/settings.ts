@@ -1,0 +1,105 @@
+/**
+ * Run-time settings that are part of the security of the parse: the server's lexer must read a statement as ours did.
+ * They are pinned at start-up, may not be changed, and a ParameterStatus with another value ends the session.
+ */
+export const PINNED_SETTINGS: ReadonlyMap<string, string> = new Map([
+  ['standard_conforming_strings', 'on'],
+  ['client_encoding', 'UTF8'],
+]);
+
+/** Settings a client may hand over in its start-up packet. The others can be SET afterwards, where policy sees them. */
+const STARTUP_SETTINGS: ReadonlySet<string> = new Set([
+  'application_name',
+  'bytea_output',
+  'client_min_messages',
+  'datestyle',
+  'default_transaction_isolation',
+  'default_transaction_read_only',
+  'extra_float_digits',
+  'geqo',
+  'idle_in_transaction_session_timeout',
+  'idle_session_timeout',
+  'intervalstyle',
+  'jit',
+  'lock_timeout',
+  'search_path',
+  'statement_timeout',
+  'tcp_keepalives_idle',
+  'timezone',
+  'transaction_timeout',
+]);
+
+const norm = (value: string): string => value.toLowerCase().replaceAll(/[-_ ']/g, '');
+
+/** Whether `value` sets a pinned setting to what it is pinned to anyway (`utf-8` for `UTF8`, `true` for `on`). */
+export function keepsPinned(name: string, value: string): boolean {
+  const wanted = PINNED_SETTINGS.get(name);
+  if (wanted === undefined) return true;
+  const given = norm(value);
+  if (name === 'client_encoding') return given === 'utf8' || given === 'unicode';
+  return given === 'on' || given === 'true' || given === 'yes' || given === '1';
+}
+
+export type StartupSettings = { readonly ok: true; readonly settings: Map<string, string>; readonly applicationName: string } | { readonly ok: false; readonly message: string };
+
+/**
+ * What of a client's start-up parameters goes to the server. `_pq_.` extensions are negotiated elsewhere; `user`, `database`
+ * and `replication` are the caller's.
+ */
+export function startupSettings(parameters: ReadonlyMap<string, string>): StartupSettings {
+  const asked: [string, string][] = [];
+  for (const [name, value] of parameters) {
+    if (name === 'user' || name === 'database' || name === 'replication' || name.startsWith('_pq_.')) continue;
+    if (name === 'options') {
+      const parsed = parseOptions(value);
+      if (parsed === null) return { ok: false, message: `start-up options are limited to "-c name=value" and "--name=value"` };
+      asked.push(...parsed);
+    } else asked.push([name.toLowerCase(), value]);
+  }
+  const settings = new Map<string, string>(PINNED_SETTINGS);
+  let applicationName = '';
+  for (const [name, value] of asked) {
+    if (name === 'application_name') applicationName = value;
+    else if (PINNED_SETTINGS.has(name)) {
+      if (!keepsPinned(name, value) && !(name === 'client_encoding' && norm(value) === 'auto')) {
+        return { ok: false, message: `parameter "${name}" cannot be changed to "${value}": it is pinned to ${PINNED_SETTINGS.get(name)}` };
+      }
+    } else if (!STARTUP_SETTINGS.has(name)) return { ok: false, message: `start-up parameter "${name}" is not allowed: use SET after connecting` };
+    else settings.set(name, value);
+  }
+  return { ok: true, settings, applicationName };
+}
+
+/** The `options` parameter: blank-separated words, a backslash quotes the next character. */
+function parseOptions(options: string): [string, string][] | null {
+  const words: string[] = [];
+  let word = '';
+  let inWord = false;
+  for (let i = 0; i < options.length; i++) {
+    const char = options[i] ?? '';
+    if (char === '\\' && i + 1 < options.length) {
+      word += options[++i];
+      inWord = true;
+    } else if (/\s/.test(char)) {
+      if (inWord) words.push(word);
+      word = '';
+      inWord = false;
+    } else {
+      word += char;
+      inWord = true;
+    }
+  }
+  if (inWord) words.push(word);
+  const found: [string, string][] = [];
+  for (let i = 0; i < words.length; i++) {
+    let setting = words[i] ?? '';
+    if (setting === '-c') setting = words[++i] ?? '';
+    else if (setting.startsWith('-c')) setting = setting.slice(2);
+    else if (setting.startsWith('--')) setting = setting.slice(2);
+    else return null;
+    const equals = setting.indexOf('=');
+    if (equals < 1) return null;
+    found.push([setting.slice(0, equals).replaceAll('-', '_').toLowerCase(), setting.slice(equals + 1)]);
+  }
+  return found;
+}

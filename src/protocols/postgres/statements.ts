@@ -1,0 +1,93 @@
+import type { Classified } from './classifier.ts';
+import type { PgOperation } from './operation.ts';
+import type { ReplyPlan } from './reply-plan.ts';
+
+/** A prepared statement: what Parse gave, and what is known of its parameters. */
+export interface Statement {
+  readonly name: string;
+  readonly classified: Classified;
+  /** `seq` of the record line that holds its text. */
+  readonly line: number;
+  /** Type OIDs of the parameters: as Parse named them, completed by a ParameterDescription. */
+  parameterTypes: readonly number[];
+  /** The sync group in which its Parse or Close is still unanswered; 0 when the server has confirmed. */
+  pending: number;
+  readonly closed: boolean;
+}
+
+/** A statement bound to values. */
+export interface Portal {
+  readonly name: string;
+  readonly statement: Statement | null;
+  readonly classified: Classified;
+  /** The operation of its first Execute; later Executes of the same portal get their own. */
+  op: PgOperation | null;
+  executed: boolean;
+  /** A Describe of this portal is on its way or answered: masks follow the answer. */
+  described: boolean;
+  plan: ReplyPlan | null;
+  pending: number;
+  readonly closed: boolean;
+}
+
+interface Named {
+  readonly name: string;
+  pending: number;
+  readonly closed: boolean;
+}
+
+export interface Undo {
+  undo(): void;
+}
+
+/**
+ * The names a client can refer to, as the server will see them when it comes to the message. Within one sync group a
+ * change holds at once: if the server refuses it, it skips the rest of the group too, and `undo` takes it back. A
+ * reference from a later group to a change not answered yet cannot be resolved: `unsettled` says so, and the caller waits.
+ */
+export class NameTable<T extends Named> {
+  readonly #names = new Map<string, T>();
+  readonly #limit: number;
+
+  constructor(limit = 100_000) {
+    this.#limit = limit;
+  }
+
+  get(name: string): T | undefined {
+    const found = this.#names.get(name);
+    return found === undefined || found.closed ? undefined : found;
+  }
+
+  /** Whether the name has a change that the server has not answered and that belongs to another sync group. */
+  unsettled(name: string, group: number): boolean {
+    const found = this.#names.get(name);
+    return found !== undefined && found.pending !== 0 && found.pending !== group;
+  }
+
+  /** Puts `value` (or a tombstone) under its name; null when the table is full. */
+  set(value: T): Undo | null {
+    const previous = this.#names.get(value.name);
+    if (previous === undefined && this.#names.size >= this.#limit) return null;
+    this.#names.set(value.name, value);
+    return {
+      undo: () => {
+        if (previous === undefined) this.#names.delete(value.name);
+        else this.#names.set(value.name, previous);
+      },
+    };
+  }
+
+  /** The server confirmed the change. */
+  settle(value: T): void {
+    value.pending = 0;
+    if (value.closed && this.#names.get(value.name) === value) this.#names.delete(value.name);
+  }
+
+  clear(): void {
+    this.#names.clear();
+  }
+
+  delete(name: string): void {
+    this.#names.delete(name);
+  }
+}
