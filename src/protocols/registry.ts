@@ -1,4 +1,7 @@
+import type { ListenAddress } from '../config/model.ts';
 import type { ProtocolVocabulary } from '../policy/vocabulary.ts';
+import type { ProtocolListener, ProtocolServices } from './protocol.ts';
+import { listenPostgres } from './postgres/listener.ts';
 import { postgresVocabulary } from './postgres/vocabulary.ts';
 
 /** What the rest of the gateway needs to know of a protocol. */
@@ -8,10 +11,12 @@ export interface ProtocolDefinition {
   /** Port of an upstream address that states none. */
   readonly defaultPort: number;
   readonly vocabulary: ProtocolVocabulary;
+  /** Opens a listener. Resolves when it accepts connections. */
+  listen(services: ProtocolServices, address: ListenAddress): Promise<ProtocolListener>;
 }
 
 const definitions: readonly ProtocolDefinition[] = [
-  { name: 'postgres', defaultPort: 5432, vocabulary: postgresVocabulary },
+  { name: 'postgres', defaultPort: 5432, vocabulary: postgresVocabulary, listen: listenPostgres },
 ];
 
 /** The protocols of this build by name. To add one, add its line above. */

@@ -1,18 +1,29 @@
-import { Parser, serialize } from 'pg-protocol';
+import { parse, serialize } from 'pg-protocol';
 import { GatewayError } from '../../errors.ts';
-import { connectUpstream, type Upstream, type UpstreamLogin } from './upstream.ts';
+import { connectUpstream, type UpstreamLogin } from './upstream.ts';
 
-/** The messages of the reply that are of interest here. */
+/** The messages of a reply that are of interest here. */
 interface ReplyMessage {
   readonly name: string;
   readonly fields?: readonly (string | null)[];
   readonly message?: string;
 }
 
+/** One query under way. */
+interface Running {
+  readonly rows: (string | null)[][];
+  failure: string | null;
+  readonly resolve: (rows: (string | null)[][]) => void;
+  readonly reject: (error: Error) => void;
+}
+
+const lost = (cause: unknown): GatewayError =>
+  new GatewayError({ code: 'upstream_lost', source: 'upstream', phase: 'classify', retryable: true, publicMessage: 'the target could not be asked for its catalog', cause });
+
 /** The gateway's own connection to a target, for catalog look-ups. One query at a time; connects when it has to. */
 export class CatalogClient {
   readonly #login: UpstreamLogin;
-  #upstream: Promise<Upstream> | null = null;
+  #connection: Promise<Connection> | null = null;
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(login: UpstreamLogin) {
@@ -27,56 +38,76 @@ export class CatalogClient {
   }
 
   close(): void {
-    this.#upstream?.then(
-      ({ socket }) => socket.end(serialize.end()),
+    this.#connection?.then(
+      (connection) => connection.end(),
       () => {},
     );
-    this.#upstream = null;
+    this.#connection = null;
   }
 
   async #run(text: string): Promise<(string | null)[][]> {
-    this.#upstream ??= connectUpstream(this.#login);
-    let upstream: Upstream;
+    this.#connection ??= Connection.open(this.#login, () => {
+      this.#connection = null;
+    });
     try {
-      upstream = await this.#upstream;
+      return await (await this.#connection).query(text);
     } catch (error) {
-      this.#upstream = null;
+      this.#connection = null;
       throw error;
     }
-    const { socket } = upstream;
+  }
+}
+
+class Connection {
+  readonly #socket: Awaited<ReturnType<typeof connectUpstream>>['socket'];
+  #running: Running | null = null;
+
+  private constructor(socket: Awaited<ReturnType<typeof connectUpstream>>['socket'], onClose: () => void) {
+    this.#socket = socket;
+    const closed = (): void => {
+      onClose();
+      this.#settle(lost(new Error('connection closed')));
+    };
+    socket.on('close', closed);
+    socket.on('error', closed);
+    // Rejects when the stream breaks, which `close` has told already.
+    parse(socket, (message) => this.#onMessage(message as unknown as ReplyMessage)).catch(() => {});
+    // Idle, it must not keep a process alive that has nothing else to do.
+    socket.unref();
+  }
+
+  static async open(login: UpstreamLogin, onClose: () => void): Promise<Connection> {
+    const { socket, rest } = await connectUpstream(login);
+    if (rest.length > 0) socket.unshift(rest);
+    return new Connection(socket, onClose);
+  }
+
+  query(text: string): Promise<(string | null)[][]> {
     return new Promise((resolve, reject) => {
-      const rows: (string | null)[][] = [];
-      let failure: string | null = null;
-      const parser = new Parser();
-      const finish = (error: GatewayError | null): void => {
-        socket.off('data', onData);
-        socket.off('close', onClose);
-        socket.off('error', onClose);
-        // Idle, the connection must not keep a process alive that has nothing else to do.
-        socket.unref();
-        if (error === null) resolve(rows);
-        else reject(error);
-      };
-      const lost = (cause: unknown): GatewayError =>
-        new GatewayError({ code: 'upstream_lost', source: 'upstream', phase: 'classify', retryable: true, publicMessage: 'the target could not be asked for its catalog', cause });
-      const onClose = (): void => {
-        this.#upstream = null;
-        finish(lost(new Error('connection closed')));
-      };
-      const onData = (chunk: Buffer): void => {
-        parser.parse(chunk, (raw) => {
-          const message = raw as unknown as ReplyMessage;
-          if (message.name === 'dataRow') rows.push([...(message.fields ?? [])]);
-          else if (message.name === 'error') failure = message.message ?? 'unknown error';
-          else if (message.name === 'readyForQuery') finish(failure === null ? null : lost(new Error(failure)));
-        });
-      };
-      socket.ref();
-      socket.on('data', onData);
-      socket.on('close', onClose);
-      socket.on('error', onClose);
-      socket.resume();
-      socket.write(serialize.query(text));
+      this.#running = { rows: [], failure: null, resolve, reject };
+      this.#socket.ref();
+      this.#socket.write(serialize.query(text));
     });
+  }
+
+  end(): void {
+    this.#socket.end(serialize.end());
+  }
+
+  #onMessage(message: ReplyMessage): void {
+    const running = this.#running;
+    if (running === null) return;
+    if (message.name === 'dataRow') running.rows.push([...(message.fields ?? [])]);
+    else if (message.name === 'error') running.failure = message.message ?? 'unknown error';
+    else if (message.name === 'readyForQuery') this.#settle(running.failure === null ? null : lost(new Error(running.failure)));
+  }
+
+  #settle(error: GatewayError | null): void {
+    const running = this.#running;
+    if (running === null) return;
+    this.#running = null;
+    this.#socket.unref();
+    if (error === null) running.resolve(running.rows);
+    else running.reject(error);
   }
 }

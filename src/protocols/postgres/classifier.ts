@@ -1,8 +1,9 @@
 import { analyzeSql, lineage as nativeLineage, statementShape } from '../../../native/binding/index.js';
-import type { Decision, ObjectRef, Operation, PolicyEngine, Principal, Target } from '../../policy/model.ts';
+import type { Decision, ObjectRef, PolicyEngine, Principal, Target } from '../../policy/model.ts';
 import { jsonString } from '../../recording/json.ts';
 import type { Analysis, Lineage, LineageOfStatement, StatementInfo } from './analysis.ts';
 import type { CatalogSnapshot } from './catalog.ts';
+import { operationOf } from './policy-operation.ts';
 import { keepsPinned } from './settings.ts';
 
 /** Everything that is known of a statement text before it is forwarded. Shared by all sessions of a scope. */
@@ -58,7 +59,7 @@ export class Classifier {
         return known;
       }
     }
-    const key = bytes.latin1Slice(from, to);
+    const key = bytes.toString('latin1', from, to);
     const byText = this.#byText.get(key);
     if (byText !== undefined) {
       this.counters.textHits++;
@@ -97,7 +98,7 @@ export class Classifier {
     const statements = analysis.statements;
     const pinned = pinnedViolation(statements);
     const action = statements.length === 1 ? (statements[0]?.kind ?? 'empty') : statements.length === 0 ? 'empty' : 'multiple';
-    const objects = statements.flatMap((statement) => objectsOf(statement));
+    const objects = statements.flatMap((statement) => operationOf(statement).objects);
     const sensitive = statements.some((statement) => isSensitive(statement, text, catalog));
     let decision: Decision;
     if (pinned !== null) decision = deny(this.#engine, 'sluice.pinned-setting', 'forbidden', pinned, 'the gateway reads statements as the server does only while these settings keep their values');
@@ -154,27 +155,6 @@ function pinnedViolation(statements: readonly StatementInfo[]): string | null {
     }
   }
   return null;
-}
-
-/** The operation that policy decides on. */
-export function operationOf(statement: StatementInfo): Operation {
-  return {
-    action: statement.kind,
-    objects: objectsOf(statement),
-    attributes: {
-      tables: statement.tables.map((table) => qualified(table.schema, table.name)),
-      functions: statement.functions,
-      hasWhere: statement.hasWhere,
-      settings: statement.settings.map((setting) => setting.name),
-      objects: statement.objects.map((object) => `${object.type}:${object.name}`),
-    },
-  };
-}
-
-const qualified = (schema: string, name: string): string => (schema === '' ? name : `${schema}.${name}`);
-
-function objectsOf(statement: StatementInfo): ObjectRef[] {
-  return statement.tables.map((table) => ({ type: 'Table', path: qualified(table.schema, table.name), action: table.mode }));
 }
 
 /** Whether the literals of the statement may be protected data: it writes to a protected table, or names a protected column. */

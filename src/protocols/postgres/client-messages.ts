@@ -71,6 +71,10 @@ export class ClientMessages {
   take(type: number, bytes: Buffer, at: number, total: number, out: Outbox): boolean {
     const state = this.#state;
     const end = at + total;
+    if (state.skipping) {
+      if (type !== Front.Sync && type !== Front.Terminate) return false;
+      state.skipping = false;
+    }
     switch (type) {
       case Front.Query:
         return this.#query(bytes, at, end, out);

@@ -249,7 +249,7 @@ export class ServerMessages {
 
   #commandComplete(head: ExpectedReply | undefined, bytes: Buffer, at: number, end: number): void {
     const { op } = head ?? {};
-    if (op) op.tag = bytes.latin1Slice(at + 5, end - 1);
+    if (op) op.tag = bytes.toString('latin1', at + 5, end - 1);
     const classified = this.#classifiedOf(head);
     if (classified?.ddl === true) this.#state.catalog.markStale();
     this.#statementIndex++;

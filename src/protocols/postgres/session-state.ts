@@ -34,6 +34,8 @@ export class SessionState {
   sqlNamesClean = true;
   /** Nothing more is taken from the client until the queue of replies is empty. */
   barrier = false;
+  /** The server reads and ignores messages up to the next Sync: they need not be sent. */
+  skipping = false;
   ops = 0;
   denied = 0;
   readonly masked: Uint32Array;

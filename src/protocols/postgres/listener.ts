@@ -1,0 +1,263 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import { createSecureContext, type SecureContext } from 'node:tls';
+import type { ListenAddress, Resource } from '../../config/model.ts';
+import { GatewayError } from '../../errors.ts';
+import type { Principal } from '../../policy/model.ts';
+import { jsonString } from '../../recording/json.ts';
+import type { ProtocolListener, ProtocolServices } from '../protocol.ts';
+import { CancelKeys } from './cancel.ts';
+import { ClientLogin, sourceAddress } from './login.ts';
+import { authenticationOk, Back, int32, message, parameterStatus } from './messages.ts';
+import { ResourcePool } from './resource-pool.ts';
+import { PgSession } from './session.ts';
+import { startupSettings } from './settings.ts';
+import { connectUpstream } from './upstream.ts';
+import { wireError } from './wire-error.ts';
+
+/** Opens the listener. Resolves when it accepts connections. */
+export async function listenPostgres(services: ProtocolServices, address: ListenAddress): Promise<ProtocolListener> {
+  const listener = new PostgresListener(services);
+  await listener.listen(address);
+  return listener;
+}
+
+class PostgresListener implements ProtocolListener {
+  readonly #services: ProtocolServices;
+  readonly #server: Server;
+  readonly #context: SecureContext;
+  readonly #cancelKeys = new CancelKeys();
+  readonly #pools = new Map<string, ResourcePool>();
+  readonly #sessions = new Map<PgSession, number>();
+  /** Connections that have not logged in yet. */
+  readonly #arriving = new Set<Socket>();
+  #draining = false;
+  #onEmpty: (() => void) | null = null;
+
+  constructor(services: ProtocolServices) {
+    this.#services = services;
+    this.#context = createSecureContext({ cert: services.tls.cert, key: services.tls.key, minVersion: 'TLSv1.2' });
+    this.#server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) => {
+      this.#accept(socket);
+    });
+  }
+
+  get address(): ListenAddress {
+    const bound = this.#server.address();
+    if (bound === null || typeof bound === 'string') throw new Error('not listening');
+    return { host: bound.address, port: bound.port };
+  }
+
+  get sessions(): number {
+    return this.#sessions.size;
+  }
+
+  listen(address: ListenAddress): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', (cause) => {
+        reject(new GatewayError({ code: 'listen_failed', source: 'gateway', phase: 'listen', cause, publicMessage: `cannot listen on ${address.host}:${address.port}: ${cause.message}` }));
+      });
+      this.#server.listen(address.port, address.host, () => resolve());
+    });
+  }
+
+  async drain(graceMs: number): Promise<void> {
+    this.#draining = true;
+    this.#server.close();
+    for (const socket of this.#arriving) socket.destroy();
+    for (const session of this.#sessions.keys()) session.drain();
+    if (this.#sessions.size > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onEmpty = resolve;
+        setTimeout(() => {
+          for (const session of this.#sessions.keys()) session.kill();
+          resolve();
+        }, graceMs).unref();
+      });
+    }
+    for (const pool of this.#pools.values()) pool.close();
+  }
+
+  #accept(socket: Socket): void {
+    this.#arriving.add(socket);
+    const source = sourceAddress(socket);
+    const login = new ClientLogin(socket);
+    const seconds = this.#services.config.limits.loginSeconds;
+    const timer = setTimeout(() => {
+      login.fail(new GatewayError({ code: 'login_timeout', source: 'client', phase: 'login', publicMessage: `login took longer than ${seconds} s` }));
+    }, seconds * 1000);
+    const attempt = { user: '', resource: '' };
+    this.#login(login, source, attempt)
+      .catch((error: unknown) => {
+        this.#refused(login, source, attempt, error);
+      })
+      .finally(() => {
+        clearTimeout(timer);
+        this.#arriving.delete(socket);
+      });
+  }
+
+  async #login(login: ClientLogin, source: string, attempt: { user: string; resource: string }): Promise<void> {
+    const services = this.#services;
+    const { config } = services;
+    const arrival = await login.arrive(this.#context, config.allowPlaintextLoopback);
+    if (arrival.kind === 'cancel') {
+      const session = this.#cancelKeys.find(arrival.pid, arrival.secret);
+      if (session === null) services.recorder.append('auth', '', `"ok":false,"code":"cancel_key_unknown","source":${jsonString(source)}`);
+      else session.cancel(source);
+      login.socket.end();
+      return;
+    }
+    const user = login.parameters.get('user') ?? '';
+    const database = login.parameters.get('database') ?? user;
+    attempt.user = user;
+    attempt.resource = database;
+    if (user === '') throw clientError('login_failed', 'no user name was given in the startup packet');
+    if (this.#draining) throw new GatewayError({ code: 'shutting_down', source: 'gateway', phase: 'login', publicMessage: 'the gateway is shutting down' });
+    const replication = (login.parameters.get('replication') ?? 'false').toLowerCase();
+    if (!['false', 'off', 'no', '0'].includes(replication)) throw clientError('unsupported', 'replication is not supported through the gateway');
+    const settings = startupSettings(login.parameters);
+    if (!settings.ok) throw clientError('setting_refused', settings.message);
+
+    // The name is `user` or `user+account`.
+    const plus = user.indexOf('+');
+    const name = plus === -1 ? user : user.slice(0, plus);
+    const principal = services.tokens.verify(await login.password(), name);
+    const resource = config.resources.find((one) => one.name === database && one.kind === 'postgres');
+    if (resource === undefined) throw clientError('resource_unknown', `there is no resource "${database}"`, 'the database name selects the resource');
+    const accountName = plus === -1 ? ([...resource.accounts.keys()][0] ?? '') : user.slice(plus + 1);
+    const account = resource.accounts.get(accountName);
+    if (account === undefined) throw clientError('resource_unknown', `resource "${database}" has no account "${accountName}"`, `accounts: ${[...resource.accounts.keys()].join(', ')}`);
+    if (this.#sessions.size >= config.limits.sessions) throw new GatewayError({ code: 'too_many_sessions', source: 'gateway', phase: 'login', retryable: true, publicMessage: 'too many sessions' });
+
+    const sid = services.newSessionId();
+    const clientApplication = settings.applicationName;
+    settings.settings.set('application_name', `sluice:${sid} ${clientApplication}`.trimEnd().slice(0, 63));
+    await this.#recordStart(sid, principal, source, resource, accountName, account.user, login, clientApplication);
+    const pool = this.#pool(resource);
+    try {
+      await pool.catalog.fresh();
+      const upstream = await connectUpstream({
+        resource,
+        user: account.user,
+        password: services.secret(account.password),
+        settings: settings.settings,
+        timeoutMs: config.limits.loginSeconds * 1000,
+      });
+      if (login.socket.destroyed || this.#draining) {
+        upstream.socket.destroy();
+        throw new GatewayError({ code: 'client_lost', source: 'client', phase: 'login', publicMessage: 'the client left during log-in' });
+      }
+      const target = { resource: resource.name, kind: resource.kind, account: accountName, address: `${resource.host}:${resource.port}` };
+      login.release();
+      const session = new PgSession({
+        sid,
+        services,
+        principal,
+        target,
+        resource,
+        classifier: pool.classifier(services.policy(), principal, target),
+        catalog: pool.catalog,
+        connection: login,
+        upstream,
+        onEnd: (ended) => this.#ended(ended),
+      });
+      const key = this.#cancelKeys.register(session, login.minor >= 2 ? 32 : 4);
+      this.#sessions.set(session, key.pid);
+      session.open(greeting(login, upstream.parameters, key, session));
+    } catch (error) {
+      const code = error instanceof GatewayError ? error.code : 'internal';
+      services.recorder.append('session', sid, `"event":"end","reason":${jsonString(code)},"ops":0,"denied":0,"seconds":0,"masked":{}`);
+      throw error;
+    }
+  }
+
+  /** The start of a session is on disk before the target hears of it. */
+  #recordStart(sid: string, principal: Principal, source: string, resource: Resource, account: string, accountUser: string, login: ClientLogin, application: string): Promise<void> {
+    const { recorder, masker } = this.#services;
+    const { credential } = principal;
+    const app = Buffer.from(application, 'utf8');
+    masker.text(app, 0, app.length, masker.newCounts());
+    const line = {
+      event: 'start',
+      principal: {
+        name: principal.name,
+        issuer: principal.issuer,
+        subject: principal.subject,
+        kind: principal.kind,
+        groups: principal.groups,
+        credential: { kind: credential.kind, id: credential.id, expires: new Date(credential.expiresAt).toISOString() },
+      },
+      source,
+      target: { resource: resource.name, kind: resource.kind, account, user: accountUser, address: `${resource.host}:${resource.port}` },
+      protocol: resource.kind,
+      client: { application: app.toString('utf8') },
+      tls: login.secure,
+      snapshot: this.#services.policy().snapshot,
+    };
+    recorder.append('auth', sid, `"ok":true,"user":${jsonString(principal.name)},"source":${jsonString(source)},"credential":${jsonString(credential.id)}`);
+    recorder.append('session', sid, JSON.stringify(line).slice(1, -1));
+    return new Promise((resolve, reject) => recorder.whenRecorded({ onRecorded: (error) => (error === null ? resolve() : reject(error)) }));
+  }
+
+  #refused(login: ClientLogin, source: string, attempt: { user: string; resource: string }, error: unknown): void {
+    const { recorder, log, masker } = this.#services;
+    const known =
+      error instanceof GatewayError
+        ? error
+        : new GatewayError({ code: 'login_failed', source: 'client', phase: 'login', cause: error, publicMessage: 'the login failed' });
+    log.info('login refused', { code: known.code, source, error: known.cause === undefined ? known.message : `${known.message}: ${String(known.cause)}` });
+    if (recorder.failure === null) {
+      const masked = (text: string): string => {
+        const bytes = Buffer.from(text.slice(0, 256), 'utf8');
+        masker.text(bytes, 0, bytes.length, masker.newCounts());
+        return jsonString(bytes.toString('utf8'));
+      };
+      recorder.append('auth', '', `"ok":false,"code":${jsonString(known.code)},"user":${masked(attempt.user)},"resource":${masked(attempt.resource)},"source":${jsonString(source)}`);
+    }
+    if (login.socket.destroyed) return;
+    login.socket.on('error', () => {});
+    login.socket.end(wireError(publicForm(known), 'FATAL'));
+    setTimeout(() => login.socket.destroy(), 1000).unref();
+  }
+
+  #pool(resource: Resource): ResourcePool {
+    let pool = this.#pools.get(resource.name);
+    if (pool === undefined) {
+      pool = new ResourcePool(resource, this.#services);
+      this.#pools.set(resource.name, pool);
+    }
+    return pool;
+  }
+
+  #ended(session: PgSession): void {
+    const pid = this.#sessions.get(session);
+    if (pid !== undefined) this.#cancelKeys.remove(pid);
+    this.#sessions.delete(session);
+    if (this.#sessions.size === 0) this.#onEmpty?.();
+  }
+}
+
+const clientError = (code: string, publicMessage: string, hint?: string): GatewayError =>
+  new GatewayError({ code, source: 'client', phase: 'login', publicMessage, ...(hint === undefined ? {} : { hint }) });
+
+/** Who presents a bad token learns that it is bad and, when it was good once, that it has expired: not which check it failed. */
+function publicForm(error: GatewayError): GatewayError {
+  if (!error.code.startsWith('token_') || error.code === 'token_expired') return error;
+  return new GatewayError({ code: error.code, source: 'client', phase: 'login', publicMessage: 'the token was not accepted', hint: 'get a new one with: sluice token issue' });
+}
+
+/** What the client gets once it is in: the server's parameters, and a cancel key of ours. */
+function greeting(login: ClientLogin, parameters: ReadonlyMap<string, string>, key: { pid: number; secret: Buffer }, session: PgSession): Buffer {
+  const { masker } = session.state.services;
+  const parts: Buffer[] = [];
+  const negotiation = login.negotiation();
+  if (negotiation !== null) parts.push(negotiation);
+  parts.push(authenticationOk());
+  for (const [name, value] of parameters) {
+    const bytes = Buffer.from(value, 'utf8');
+    masker.text(bytes, 0, bytes.length, masker.newCounts());
+    parts.push(parameterStatus(name, bytes.toString('utf8')));
+  }
+  parts.push(message(Back.BackendKeyData, int32(key.pid), key.secret), message(Back.ReadyForQuery, 'I'));
+  return Buffer.concat(parts);
+}

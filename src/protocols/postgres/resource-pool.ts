@@ -1,0 +1,60 @@
+import type { Resource } from '../../config/model.ts';
+import type { PolicyEngine, Principal, Target } from '../../policy/model.ts';
+import type { ProtocolServices } from '../protocol.ts';
+import { Catalog } from './catalog.ts';
+import { CatalogClient } from './catalog-client.ts';
+import { Classifier } from './classifier.ts';
+import { PINNED_SETTINGS } from './settings.ts';
+
+/** Catalogs are read again this often, for changes that did not come through the gateway. */
+const REFRESH_MS = 30_000;
+/** Classifiers (with their caches) kept per resource; the least recently used one goes first. */
+const MAX_SCOPES = 256;
+
+/** What all sessions on one resource share: its catalog, and what was found out about statements per principal and account. */
+export class ResourcePool {
+  readonly resource: Resource;
+  readonly catalog: Catalog;
+  readonly #scopes = new Map<string, { engine: PolicyEngine; classifier: Classifier }>();
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(resource: Resource, services: ProtocolServices) {
+    this.resource = resource;
+    const account = [...resource.accounts.values()][0];
+    const client = new CatalogClient({
+      resource,
+      user: account?.user ?? '',
+      password: account === undefined ? '' : services.secret(account.password),
+      settings: new Map([...PINNED_SETTINGS, ['application_name', `sluice:catalog:${services.config.gateway.name}`], ['search_path', '']]),
+      timeoutMs: services.config.limits.loginSeconds * 1000,
+    });
+    this.catalog = new Catalog(client, resource.protect, services.now);
+    this.#timer = setInterval(() => {
+      this.catalog.markStale();
+    }, REFRESH_MS);
+    this.#timer.unref();
+  }
+
+  /** The classifier for a principal on an account: shared by its sessions, new after a policy reload. */
+  classifier(engine: PolicyEngine, principal: Principal, target: Target): Classifier {
+    const key = JSON.stringify([principal.kind, principal.issuer, principal.subject, principal.groups, target.account]);
+    const known = this.#scopes.get(key);
+    if (known !== undefined && known.engine === engine) {
+      this.#scopes.delete(key);
+      this.#scopes.set(key, known);
+      return known.classifier;
+    }
+    const classifier = new Classifier(engine, principal, target);
+    this.#scopes.set(key, { engine, classifier });
+    if (this.#scopes.size > MAX_SCOPES) {
+      const oldest = this.#scopes.keys().next().value;
+      if (oldest !== undefined) this.#scopes.delete(oldest);
+    }
+    return classifier;
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.catalog.close();
+  }
+}

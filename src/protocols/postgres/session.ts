@@ -1,0 +1,164 @@
+import type { Resource } from '../../config/model.ts';
+import { GatewayError } from '../../errors.ts';
+import { Channel } from '../../io/channel.ts';
+import type { Principal, Target } from '../../policy/model.ts';
+import { jsonString } from '../../recording/json.ts';
+import type { ProtocolServices } from '../protocol.ts';
+import type { Cancellable } from './cancel.ts';
+import type { Catalog } from './catalog.ts';
+import type { Classifier } from './classifier.ts';
+import { ClientMessages } from './client-messages.ts';
+import { ClientPump } from './client-pump.ts';
+import type { ClientConnection } from './login.ts';
+import { terminate } from './messages.ts';
+import { maskCounts } from './operation.ts';
+import { ServerMessages } from './server-messages.ts';
+import { ServerPump } from './server-pump.ts';
+import { SessionState } from './session-state.ts';
+import { cancelRequest } from './startup.ts';
+import { dial, type Upstream } from './upstream.ts';
+import { wireError } from './wire-error.ts';
+
+export interface SessionOptions {
+  readonly sid: string;
+  readonly services: ProtocolServices;
+  readonly principal: Principal;
+  readonly target: Target;
+  readonly resource: Resource;
+  readonly classifier: Classifier;
+  readonly catalog: Catalog;
+  readonly connection: ClientConnection;
+  readonly upstream: Upstream;
+  readonly onEnd: (session: PgSession) => void;
+}
+
+/** One client on one target connection, from its start line in the record to its end line. */
+export class PgSession implements Cancellable {
+  readonly state: SessionState;
+  readonly #options: SessionOptions;
+  readonly #clientPump: ClientPump;
+  readonly #serverMessages: ServerMessages;
+  readonly #startedAt: number;
+  #ended = false;
+  #draining = false;
+
+  constructor(options: SessionOptions) {
+    const { services, connection, upstream } = options;
+    this.#options = options;
+    this.#startedAt = services.now();
+    this.state = new SessionState({ ...options, fail: (error) => this.fail(error) });
+    const { state } = this;
+    this.#clientPump = new ClientPump(state, new ClientMessages(state), (error) => this.#clientGone(error));
+    this.#serverMessages = new ServerMessages(state);
+    const serverPump = new ServerPump(
+      state,
+      this.#serverMessages,
+      () => this.#progress(),
+      (error) => this.#upstreamGone(error),
+    );
+    const { slabs, counters } = services;
+    state.upstream = upstream.secure
+      ? Channel.copying(upstream.socket, upstream.rest, slabs, counters, serverPump)
+      : Channel.overHandle(upstream.socket, upstream.rest, slabs, counters, serverPump);
+    const clientPump = this.#clientPump;
+    const clientHandler = {
+      onBytes: (channel: Channel) => clientPump.onBytes(channel),
+      onEnd: () => clientPump.onEnd(),
+      onDrain: () => serverPump.resume(),
+      onClose: (channel: Channel, error: Error | null) => clientPump.onClose(channel, error),
+    };
+    state.client = connection.secure
+      ? Channel.copying(connection.socket, connection.rest, slabs, counters, clientHandler)
+      : Channel.overHandle(connection.socket, connection.rest, slabs, counters, clientHandler);
+  }
+
+  /** Begins to pump. `greeting` (authentication, parameters, key, ready) goes out first. */
+  open(greeting: Uint8Array): void {
+    this.state.client.writeOwned(greeting);
+    this.state.upstream.open();
+    this.state.client.open();
+  }
+
+  /** Asks the server to cancel what runs, with the server's own key. Recorded first. */
+  cancel(source: string): void {
+    const { services, sid } = this.state;
+    const { upstream, resource } = this.#options;
+    services.recorder.append('intent', sid, `"kind":"cancel","source":${jsonString(source)}`);
+    services.recorder.whenRecorded({
+      onRecorded: (error) => {
+        if (error !== null) return;
+        dial(resource, services.config.limits.loginSeconds * 1000).then(
+          ({ socket, tls }) => (tls ?? socket).end(cancelRequest(upstream.pid, upstream.secret)),
+          (cause: unknown) => services.log.warn('cancel could not be delivered', { sid, error: String(cause) }),
+        );
+      },
+    });
+  }
+
+  /** Ends the session with FATAL: after it, nothing of either side passes any more. */
+  fail(error: GatewayError): void {
+    if (this.#ended) return;
+    const { services, sid, client } = this.state;
+    services.log.warn('session failed', { sid, code: error.code, phase: error.phase, error: error.cause === undefined ? error.message : `${error.message}: ${String(error.cause)}` });
+    if (!client.closed) client.writeOwned(wireError(error, 'FATAL'));
+    this.#end(error.code);
+  }
+
+  /** Ends the session when nothing is in flight, at once when it is idle. */
+  drain(): void {
+    this.#draining = true;
+    if (this.state.replies.length === 0) this.#shutDown();
+  }
+
+  kill(): void {
+    this.#shutDown();
+  }
+
+  #shutDown(): void {
+    this.fail(new GatewayError({ code: 'shutting_down', source: 'gateway', phase: 'shutdown', publicMessage: 'the gateway is shutting down' }));
+  }
+
+  #progress(): void {
+    if (this.#draining && this.state.replies.length === 0) this.#shutDown();
+    else this.#clientPump.proceed();
+  }
+
+  #clientGone(error: Error | null): void {
+    this.#end(error === null ? 'client-closed' : 'client-lost');
+  }
+
+  #upstreamGone(error: Error | null): void {
+    if (this.#ended) return;
+    const ending = this.#serverMessages.ending || this.state.client.closed;
+    if (ending || (error === null && this.state.replies.length === 0)) this.#end('upstream-closed');
+    else this.fail(new GatewayError({ code: 'upstream_lost', source: 'upstream', phase: 'forward', publicMessage: 'the connection to the target was lost; the outcome of what was running is unknown' }));
+  }
+
+  #end(reason: string): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    const { services, sid, replies, client, upstream, masked, ops, denied } = this.state;
+    if (!upstream.closed) {
+      upstream.writeOwned(terminate());
+      upstream.finish();
+    }
+    if (!client.closed) {
+      client.finish();
+      // A client that does not read its last words is not waited for.
+      setTimeout(() => client.destroy(), 2000).unref();
+    }
+    setTimeout(() => upstream.destroy(), 2000).unref();
+    for (let reply = replies.shift(); reply !== undefined; reply = replies.shift()) {
+      reply.op?.finish(services.recorder, sid, 'unknown', services.now(), services.masker.ruleNames);
+    }
+    if (services.recorder.failure === null) {
+      const seconds = Math.round(services.now() - this.#startedAt) / 1000;
+      services.recorder.append(
+        'session',
+        sid,
+        `"event":"end","reason":${jsonString(reason)},"ops":${ops},"denied":${denied},"seconds":${seconds},"masked":${maskCounts(masked, services.masker.ruleNames)}`,
+      );
+    }
+    this.#options.onEnd(this);
+  }
+}

@@ -1,0 +1,44 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { join } from 'node:path';
+import { generate } from 'selfsigned';
+import type { Config } from '../config/model.ts';
+import { GatewayError } from '../errors.ts';
+
+export interface ServerCertificate {
+  /** PEM. */
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** The listener's certificate: the configured one, else one of our own that is made on the first start and kept. */
+export async function serverCertificate(config: Config): Promise<ServerCertificate> {
+  if (config.tls !== null) return { cert: readFileSync(config.tls.cert, 'utf8'), key: readFileSync(config.tls.key, 'utf8') };
+  const directory = join(config.gateway.dataDir, 'keys');
+  const certFile = join(directory, 'tls.crt');
+  const keyFile = join(directory, 'tls.key');
+  if (existsSync(certFile) && existsSync(keyFile)) return { cert: readFileSync(certFile, 'utf8'), key: readFileSync(keyFile, 'utf8') };
+  const hosts = new Set(['localhost', '127.0.0.1', '::1', ...Object.values(config.listeners).map((listener) => listener.host)]);
+  hosts.delete('0.0.0.0');
+  hosts.delete('::');
+  try {
+    const made = await generate([{ name: 'commonName', value: config.gateway.name }], {
+      keyType: 'ec',
+      curve: 'P-256',
+      algorithm: 'sha256',
+      notAfterDate: new Date(Date.now() + 825 * 86_400_000),
+      extensions: [
+        { name: 'basicConstraints', cA: false, critical: true },
+        { name: 'keyUsage', digitalSignature: true, critical: true },
+        { name: 'extKeyUsage', serverAuth: true },
+        { name: 'subjectAltName', altNames: [...hosts].map((host) => (isIP(host) === 0 ? { type: 2 as const, value: host } : { type: 7 as const, ip: host })) },
+      ],
+    });
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    writeFileSync(keyFile, made.private, { mode: 0o600 });
+    writeFileSync(certFile, made.cert, { mode: 0o644 });
+    return { cert: made.cert, key: made.private };
+  } catch (cause) {
+    throw new GatewayError({ code: 'tls_unusable', source: 'gateway', phase: 'listen', cause, publicMessage: `no certificate could be made in ${directory}` });
+  }
+}

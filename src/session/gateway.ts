@@ -1,0 +1,133 @@
+import { randomBytes } from 'node:crypto';
+import { dirname } from 'node:path';
+import type { Config, ListenAddress } from '../config/model.ts';
+import { secret } from '../config/secrets.ts';
+import { GatewayError } from '../errors.ts';
+import { LocalTokenVerifier } from '../identity/local-token.ts';
+import { tokenKey } from '../identity/signing-key.ts';
+import { newCounters } from '../io/counters.ts';
+import { SlabPool } from '../io/slab.ts';
+import { loadPolicies } from '../policy/engine.ts';
+import type { Failpoints, ProtocolListener, ProtocolLog, ProtocolServices } from '../protocols/protocol.ts';
+import { protocols, vocabularies } from '../protocols/registry.ts';
+import { type FileRecorder, openRecorder } from '../recording/recorder.ts';
+import { calibrate } from '../workers/dispatch.ts';
+import { Masker } from '../workers/masker.ts';
+import { MaskPool } from '../workers/pool.ts';
+import { serverCertificate } from './certificate.ts';
+import { VERSION } from './version.ts';
+
+export interface GatewayOptions {
+  readonly log: ProtocolLog;
+  /** For tests: named places where the process may be stopped. */
+  readonly failpoints?: Failpoints;
+}
+
+/** A running gateway: every listener open, its record begun. */
+export interface Gateway {
+  /** Where each protocol listens, with the ports that were really bound. */
+  readonly listeners: ReadonlyMap<string, ListenAddress>;
+  readonly recorder: FileRecorder;
+  readonly services: ProtocolServices;
+  /** Takes no new connections, lets operations end for `graceMs`, closes the record. */
+  close(graceMs?: number): Promise<void>;
+}
+
+const NO_FAILPOINTS: Failpoints = { hit: () => {} };
+
+/** Composes the pipeline from a validated configuration and opens the listeners. Throws GatewayError when a part cannot start. */
+export async function startGateway(config: Config, options: GatewayOptions): Promise<Gateway> {
+  const { log } = options;
+  const failpoints = options.failpoints ?? NO_FAILPOINTS;
+  const policy = loadPolicies(config.policies, vocabularies);
+  const certificate = await serverCertificate(config);
+  const key = tokenKey(config.gateway.dataDir);
+  const pool = config.workers.dispatch === 'inline' || config.workers.count === 0 ? null : new MaskPool(config.workers.count);
+  const closing: (() => Promise<void>)[] = [];
+  if (pool !== null) closing.push(() => pool.close());
+  try {
+    const masker = new Masker(config.masking, config.workers.dispatch, pool);
+    if (pool !== null) await warmUp(masker, pool, log);
+    const recorder = openRecorder({
+      dataDir: config.gateway.dataDir,
+      gateway: config.gateway.name,
+      durability: config.recording.durability,
+      segmentBytes: config.recording.segmentBytes,
+      checkpointSeconds: config.recording.checkpointSeconds,
+      version: VERSION,
+      policySnapshot: policy.snapshot,
+      failpoints,
+    });
+    closing.unshift(() => recorder.close());
+    const services: ProtocolServices = {
+      config,
+      recorder,
+      policy: () => policy,
+      tokens: new LocalTokenVerifier(config.gateway.name, key.publicKey, Date.now),
+      masker,
+      slabs: new SlabPool(),
+      counters: newCounters(),
+      log,
+      failpoints,
+      secret: (reference) => secret(reference, { env: process.env, dir: dirname(config.file) }),
+      tls: certificate,
+      newSessionId: () => randomBytes(9).toString('base64url'),
+      now: () => performance.now(),
+    };
+    const listeners = new Map<string, ProtocolListener>();
+    for (const [name, address] of Object.entries(config.listeners)) {
+      const protocol = protocols.get(name);
+      if (protocol === undefined) throw new GatewayError({ code: 'config_invalid', source: 'gateway', phase: 'config', publicMessage: `listeners.${name}: no such protocol` });
+      const listener = await protocol.listen(services, address);
+      listeners.set(name, listener);
+      log.info('listening', { protocol: name, ...listener.address });
+    }
+    return new RunningGateway(services, recorder, listeners, closing);
+  } catch (error) {
+    for (const close of closing) await close().catch(() => {});
+    throw error;
+  }
+}
+
+/** Starts the workers and measures what a hand-off to them costs against scanning inline. */
+async function warmUp(masker: Masker, pool: MaskPool, log: ProtocolLog): Promise<void> {
+  const sample = Buffer.alloc(64 * 1024, 'the quick brown fox jumps over 13 lazy dogs, order 4096; ');
+  const counts = masker.newCounts();
+  const empty = { memory: new SharedArrayBuffer(8), offset: 0, length: 0, rules: masker.rules, plan: 0, counts: counts.length };
+  await Promise.all(Array.from({ length: pool.size }, () => pool.run(empty)));
+  const measured = await calibrate(
+    () => masker.text(sample, 0, sample.length, counts),
+    sample.length,
+    () => pool.run(empty),
+    process.hrtime.bigint,
+  );
+  masker.dispatch.apply(measured);
+  log.info('dispatch calibrated', { ...measured, threshold: masker.dispatch.threshold, workers: pool.size, mode: masker.dispatch.mode });
+}
+
+class RunningGateway implements Gateway {
+  readonly listeners: ReadonlyMap<string, ListenAddress>;
+  readonly recorder: FileRecorder;
+  readonly services: ProtocolServices;
+  readonly #open: ReadonlyMap<string, ProtocolListener>;
+  readonly #closing: (() => Promise<void>)[];
+  #closed: Promise<void> | null = null;
+
+  constructor(services: ProtocolServices, recorder: FileRecorder, open: ReadonlyMap<string, ProtocolListener>, closing: (() => Promise<void>)[]) {
+    this.services = services;
+    this.recorder = recorder;
+    this.#open = open;
+    this.#closing = closing;
+    this.listeners = new Map([...open].map(([name, listener]) => [name, listener.address]));
+  }
+
+  close(graceMs = 10_000): Promise<void> {
+    this.#closed ??= this.#close(graceMs);
+    return this.#closed;
+  }
+
+  async #close(graceMs: number): Promise<void> {
+    await Promise.all([...this.#open.values()].map((listener) => listener.drain(graceMs)));
+    for (const close of this.#closing) await close();
+  }
+}
