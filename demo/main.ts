@@ -68,14 +68,7 @@ setInterval(() => {}, 1 << 30);
 async function play(postgres: Postgres, gate: Gateway, data: Seeded): Promise<string[]> {
   const pans = new Set(data.cards.map((card) => card.pan));
   const { user: account, password } = data.accounts.readOnly;
-  // The server asks its account for SCRAM, which the wire client leaves to drivers: the unix socket trusts.
-  const direct = await Wire.connect({
-    path: join(postgres.dir, `.s.PGSQL.${postgres.port}`),
-    port: postgres.port,
-    user: account,
-    password,
-    database: data.database,
-  });
+  const direct = await Wire.connect({ port: postgres.port, user: account, password, database: data.database });
   const through = (name: string): Promise<Wire> =>
     Wire.connect({ port: gate.port, tls: 'ssl-request', user: name, password: token, database: 'payments' });
   const reader = await through(user);

@@ -147,6 +147,11 @@ export const encode = {
       Buffer.alloc(1),
     ),
   password: (value: string): Buffer => message('p', text(value)),
+  saslInitial: (mechanism: string, response: string): Buffer => {
+    const bytes = Buffer.from(response);
+    return message('p', text(mechanism), int32(bytes.length), bytes);
+  },
+  saslResponse: (response: string): Buffer => message('p', Buffer.from(response)),
   query: (sql: string): Buffer => message('Q', text(sql)),
   parse: (options: { readonly name?: string; readonly text: string; readonly types?: readonly number[] }): Buffer =>
     message('P', text(options.name ?? ''), text(options.text), int16(options.types?.length ?? 0), ...(options.types ?? []).map(int32)),

@@ -68,3 +68,19 @@ test('cancels a running statement, with the keys of protocol 3.0 and of 3.2', as
     await Promise.all([wire.end(), other.end()]);
   }
 });
+
+test('logs in by SCRAM-SHA-256, and a wrong password is refused', async () => {
+  const scram = await startPostgres();
+  try {
+    const login = { port: scram.port, user: 'postgres', database: 'postgres' };
+    const wire = await Wire.connect({ ...login, password: scram.password });
+    assert.deepEqual((await wire.query('select 1')).rows, [['1']]);
+    await wire.end();
+    await assert.rejects(
+      Wire.connect({ ...login, password: 'wrong' }),
+      (error: unknown) => error instanceof WireError && error.fields['C'] === '28P01',
+    );
+  } finally {
+    await scram.stop();
+  }
+});

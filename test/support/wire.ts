@@ -1,5 +1,6 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { ScramClient } from './scram.ts';
 import { decode, encode, type Field, type Message } from './wire-messages.ts';
 
 /** A PostgreSQL v3 client for tests: shows every message and every byte, hides nothing, and can send what no driver would. */
@@ -13,7 +14,7 @@ export interface WireOptions {
   readonly path?: string;
   readonly user?: string;
   readonly database?: string;
-  /** Sent as cleartext password when asked; towards the gateway it is the token. */
+  /** Sent as asked for: cleartext (towards the gateway it is the token) or by SCRAM-SHA-256. */
   readonly password?: string;
   /** `ssl-request`: asks first and upgrades. `direct`: TLS from the first byte, with ALPN. Absent: no TLS. */
   readonly tls?: 'ssl-request' | 'direct';
@@ -101,12 +102,16 @@ export class Wire {
   async login(): Promise<void> {
     const { user = 'postgres', database, parameters, protocol } = this.options;
     this.send(encode.startup({ user, ...(database === undefined ? {} : { database }), ...parameters }, protocol));
+    const scram = new ScramClient(this.options.password ?? '');
     for (;;) {
       const message = await this.next();
       if (message.name === 'ErrorResponse') throw new WireError(message.error);
       if (message.name === 'Authentication') {
         const method = message.body.readInt32BE(0);
         if (method === 3) this.send(encode.password(this.options.password ?? ''));
+        else if (method === 10) this.send(encode.saslInitial('SCRAM-SHA-256', scram.first()));
+        else if (method === 11) this.send(encode.saslResponse(scram.final(message.body.toString('utf8', 4))));
+        else if (method === 12) scram.verify(message.body.toString('utf8', 4));
         else if (method !== 0) throw new Error(`authentication method ${method} is not one this client has`);
       } else if (message.name === 'BackendKeyData') {
         this.backendKey = { pid: message.body.readInt32BE(0), key: Buffer.from(message.body.subarray(4)) };
