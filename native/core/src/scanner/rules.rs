@@ -44,6 +44,8 @@ pub(super) struct Pattern {
 #[derive(Default)]
 pub(crate) struct Scratch {
     pub hot: Vec<Hot>,
+    /// Borrowed by whoever goes over many values with one scan of them all.
+    pub spare_hot: Vec<Hot>,
     pub ends: Vec<usize>,
     pub findings: Vec<Finding>,
     pub tally: Tally,
@@ -128,6 +130,29 @@ impl RuleSet {
             scratch.findings.sort_unstable_by_key(|finding| finding.start);
         }
         Ok(())
+    }
+
+    /// As `find` over a whole value, for card numbers or expressions only.
+    pub(crate) fn find_parts(&self, value: &[u8], pans: bool, expressions: bool, scratch: &mut Scratch) -> Result<(), ScanError> {
+        scratch.findings.clear();
+        if pans {
+            self.find_pans_in(value, scratch);
+        }
+        if expressions {
+            self.expressions.find(value, value.len(), &mut scratch.findings)?;
+        }
+        if scratch.findings.len() > 1 {
+            scratch.findings.sort_unstable_by_key(|finding| finding.start);
+        }
+        Ok(())
+    }
+
+    /// The card numbers of a value, and the tracks they begin.
+    pub(crate) fn find_pans_in(&self, value: &[u8], scratch: &mut Scratch) {
+        scratch.findings.clear();
+        scratch.hot.clear();
+        self.kernel.prefilter(value, &mut scratch.hot);
+        self.find_pans(value, 0, value.len(), scratch);
     }
 
     /// Where a match of an expression may end; a superset over any division of `text` into values.

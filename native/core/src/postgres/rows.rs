@@ -1,0 +1,210 @@
+//! Runs of complete `DataRow` messages.
+
+use super::binary::{read_i32, read_u16};
+use super::plan::{Mask, RowPlan};
+use super::value::{self, Covered, Look};
+use crate::raw::Hot;
+use crate::scanner::{RuleSet, ScanError, Scratch, with_scratch};
+
+/// Masks a run of complete `DataRow` messages in place and returns its new length, or `None` when a message is malformed
+/// or does not fit the plan (nothing of the run may then be sent). `counts[rule]` counts findings, and
+/// `counts[rules.names().len()]` values masked by their column.
+///
+/// # Errors
+/// Only when Vectorscan itself fails; nothing of the run may then be sent.
+pub fn mask_rows(
+    rules: &RuleSet,
+    plan: &RowPlan,
+    run: &mut [u8],
+    counts: &mut [u32],
+) -> Result<Option<usize>, ScanError> {
+    with_scratch(|scratch| {
+        let mut hints = Hints::take(scratch);
+        if plan.scans {
+            hints.collect(rules, run)?;
+        }
+        let length = if plan.every_row || hints.any() {
+            Rows { rules, plan, scratch, counts, nulls: Vec::new() }.mask(run, &mut hints)
+        } else {
+            Ok(check(run, plan.columns.len()))
+        };
+        hints.give_back(scratch);
+        length
+    })
+}
+
+/// Walks the messages without looking into their values.
+fn check(run: &[u8], columns: usize) -> Option<usize> {
+    let mut at = 0;
+    while at < run.len() {
+        let end = row_end(run, at, columns)?;
+        at += HEADER;
+        for _ in 0..columns {
+            let length = read_i32(run, at)?;
+            at += 4 + if length == -1 { 0 } else { usize::try_from(length).ok()? };
+        }
+        if at != end {
+            return None;
+        }
+    }
+    Some(run.len())
+}
+
+/// Type byte, length, number of columns.
+const HEADER: usize = 7;
+
+/// The end of the message at `at`, if it is a `DataRow` of so many columns that lies within the run.
+fn row_end(run: &[u8], at: usize, columns: usize) -> Option<usize> {
+    if run.get(at) != Some(&b'D') {
+        return None;
+    }
+    let length = usize::try_from(read_i32(run, at + 1)?).ok()?;
+    let count = usize::from(read_u16(run, at + 5)?);
+    let end = at + 1 + length;
+    (count == columns && length >= HEADER - 1 && end <= run.len()).then_some(end)
+}
+
+/// Where a scan of the raw run saw something. It is a superset of what a scan of each value would see, because every
+/// value lies in the run as it is.
+struct Hints {
+    hot: Vec<Hot>,
+    ends: Vec<usize>,
+    next_hot: usize,
+    next_end: usize,
+}
+
+impl Hints {
+    fn take(scratch: &mut Scratch) -> Self {
+        let mut hot = std::mem::take(&mut scratch.spare_hot);
+        let mut ends = std::mem::take(&mut scratch.ends);
+        hot.clear();
+        ends.clear();
+        Self { hot, ends, next_hot: 0, next_end: 0 }
+    }
+
+    fn give_back(self, scratch: &mut Scratch) {
+        scratch.spare_hot = self.hot;
+        scratch.ends = self.ends;
+    }
+
+    fn collect(&mut self, rules: &RuleSet, run: &[u8]) -> Result<(), ScanError> {
+        rules.kernel.prefilter(run, &mut self.hot);
+        rules.expression_ends(run, &mut self.ends)?;
+        self.ends.sort_unstable();
+        Ok(())
+    }
+
+    fn any(&self) -> bool {
+        !self.hot.is_empty() || !self.ends.is_empty()
+    }
+
+    /// What to look for in the value at `[start, end)`. Values must be asked for in order.
+    fn look(&mut self, start: usize, end: usize) -> Look {
+        while self.hot.get(self.next_hot).is_some_and(|hot| hot.block * 64 + 64 <= start) {
+            self.next_hot += 1;
+        }
+        while self.ends.get(self.next_end).is_some_and(|at| *at <= start) {
+            self.next_end += 1;
+        }
+        let mut pans = false;
+        for hot in self.hot.get(self.next_hot..).unwrap_or_default() {
+            let first = hot.block * 64;
+            if first >= end || pans {
+                break;
+            }
+            let from = start.saturating_sub(first);
+            let to = (end - first).min(64);
+            pans = hot.ends >> from & (u64::MAX >> (64 - (to - from))) != 0;
+        }
+        Look { pans, expressions: self.ends.get(self.next_end).is_some_and(|at| *at <= end) }
+    }
+}
+
+struct Rows<'a> {
+    rules: &'a RuleSet,
+    plan: &'a RowPlan,
+    scratch: &'a mut Scratch,
+    counts: &'a mut [u32],
+    /// Length field and length of each value of the row that becomes NULL.
+    nulls: Vec<(usize, usize)>,
+}
+
+impl Rows<'_> {
+    fn mask(&mut self, run: &mut [u8], hints: &mut Hints) -> Result<Option<usize>, ScanError> {
+        let mut at = 0;
+        let mut write = 0;
+        while at < run.len() {
+            let Some(end) = self.row(run, at, hints)? else { return Ok(None) };
+            write = self.put(run, at, end, write);
+            at = end;
+        }
+        Ok(Some(write))
+    }
+
+    fn row(&mut self, run: &mut [u8], start: usize, hints: &mut Hints) -> Result<Option<usize>, ScanError> {
+        let Some(end) = row_end(run, start, self.plan.columns.len()) else { return Ok(None) };
+        let mut at = start + HEADER;
+        for column in &self.plan.columns {
+            let Some(length) = read_i32(run, at) else { return Ok(None) };
+            at += 4;
+            if length <= 0 {
+                if length < -1 {
+                    return Ok(None);
+                }
+                continue;
+            }
+            let value_end = at + length.cast_unsigned() as usize;
+            if value_end > end {
+                return Ok(None);
+            }
+            let Some(value) = run.get_mut(at..value_end) else { return Ok(None) };
+            match column.mask {
+                Mask::None => {}
+                Mask::Scan => {
+                    let look = if column.opaque_bytes { Look::ALL } else { hints.look(at, value_end) };
+                    if look.pans || look.expressions {
+                        value::scan(self.rules, *column, value, look, self.scratch, self.counts)?;
+                    }
+                }
+                Mask::Pan | Mask::Whole => {
+                    if value::cover(self.rules, *column, value, self.scratch) == Covered::Null {
+                        self.nulls.push((at - 4, length.cast_unsigned() as usize));
+                    }
+                    if let Some(count) = self.counts.get_mut(self.rules.names().len()) {
+                        *count = count.saturating_add(1);
+                    }
+                }
+            }
+            at = value_end;
+        }
+        Ok((at == end).then_some(end))
+    }
+
+    /// Moves a row to `write`, without the values that became NULL; returns where the next one goes.
+    fn put(&mut self, run: &mut [u8], start: usize, end: usize, write: usize) -> usize {
+        if self.nulls.is_empty() {
+            if write != start {
+                run.copy_within(start..end, write);
+            }
+            return write + (end - start);
+        }
+        let (mut from, mut to) = (start, write);
+        for (field, length) in self.nulls.drain(..) {
+            run.copy_within(from..field, to);
+            to += field - from;
+            if let Some(null) = run.get_mut(to..to + 4) {
+                null.copy_from_slice(&(-1i32).to_be_bytes());
+            }
+            to += 4;
+            from = field + 4 + length;
+        }
+        run.copy_within(from..end, to);
+        to += end - from;
+        // The row only shrank, so its length still fits.
+        let length = (to - write - 1) as u32;
+        if let Some(field) = run.get_mut(write + 1..write + 5) {
+            field.copy_from_slice(&length.to_be_bytes());
+        }
+        to
+    }
+}

@@ -1,0 +1,237 @@
+//! Masks one value.
+
+use super::plan::{Column, Mask};
+use super::types::{Class, Element};
+use super::{binary, json};
+use crate::scanner::finding::Finding;
+use crate::scanner::{RuleSet, ScanError, Scratch, digits_length};
+
+/// Records nest; a deeper one than this is not looked into further.
+const MAX_DEPTH: usize = 8;
+
+/// What a scan is still to look for in a value.
+#[derive(Clone, Copy)]
+pub(super) struct Look {
+    pub pans: bool,
+    pub expressions: bool,
+}
+
+impl Look {
+    pub(super) const ALL: Self = Self { pans: true, expressions: true };
+}
+
+/// The value was masked by its column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Covered {
+    InPlace,
+    /// Its type cannot carry a mask: it has to become NULL.
+    Null,
+}
+
+/// Masks a value of a `pan` or `whole` column, whatever is in it.
+pub(super) fn cover(rules: &RuleSet, column: Column, value: &mut [u8], scratch: &mut Scratch) -> Covered {
+    let keep_last = if column.mask == Mask::Pan { rules.keep_last } else { 0 };
+    let done = match (column.class, column.binary) {
+        (Class::Text, _) => {
+            let kept = if keep_last == 0 { None } else { kept_digits(rules, value, scratch) };
+            cover_text(value, kept);
+            true
+        }
+        (Class::Json { version_byte: true }, true) => {
+            json::whole(value.get_mut(1..).unwrap_or_default());
+            true
+        }
+        (Class::Json { .. }, _) => {
+            json::whole(value);
+            true
+        }
+        (Class::Bytea, true) => {
+            value.fill(b'*');
+            true
+        }
+        (Class::Bytea, false) => cover_hex(value),
+        (Class::Bits, true) => {
+            value.get_mut(4..).unwrap_or_default().fill(0);
+            true
+        }
+        (Class::Bits, false) => {
+            value.fill(b'0');
+            true
+        }
+        (Class::Integer { .. }, true) => binary::cover_integer(value, keep_last),
+        (Class::Numeric, true) => binary::cover_numeric(value, keep_last),
+        (Class::Integer { .. } | Class::Numeric, false) => {
+            cover_number_text(value, keep_last);
+            true
+        }
+        (Class::Xml | Class::Array(_) | Class::Record | Class::Opaque | Class::Unknown, _) => false,
+    };
+    if done { Covered::InPlace } else { Covered::Null }
+}
+
+/// The bytes that hold the digits a `pan` text may keep: the last ones of the card number it holds. A text that is not
+/// plainly one card number keeps nothing, so that a verification code behind the number never shows.
+fn kept_digits(rules: &RuleSet, value: &[u8], scratch: &mut Scratch) -> Option<(usize, usize)> {
+    rules.find_pans_in(value, scratch);
+    let (start, end) = match scratch.findings.iter().find(|finding| finding.digits_only) {
+        Some(finding) => (finding.start, finding.end),
+        None => {
+            let digits = value.iter().filter(|byte| byte.is_ascii_digit()).count();
+            if !(12..=19).contains(&digits) || value.iter().any(|byte| !byte.is_ascii_digit()) {
+                return None;
+            }
+            (0, value.len())
+        }
+    };
+    let length = digits_length(value.get(start..end)?.iter().rev(), rules.keep_last);
+    Some((end - length, end))
+}
+
+fn cover_text(value: &mut [u8], kept: Option<(usize, usize)>) {
+    let (from, to) = kept.unwrap_or((0, 0));
+    for (at, byte) in value.iter_mut().enumerate() {
+        if !(from..to).contains(&at) {
+            *byte = b'*';
+        }
+    }
+}
+
+/// `\x` and pairs of hexadecimal digits; the old escape format has no such form, false then.
+fn cover_hex(value: &mut [u8]) -> bool {
+    let [b'\\', b'x', digits @ ..] = value else { return false };
+    for pair in digits.as_chunks_mut::<2>().0 {
+        *pair = *b"2a";
+    }
+    true
+}
+
+fn cover_number_text(value: &mut [u8], keep_last: usize) {
+    let integer_end = value.iter().position(|byte| *byte == b'.').unwrap_or(value.len());
+    let integer = value.get(..integer_end).unwrap_or_default();
+    let digits = integer.iter().filter(|byte| byte.is_ascii_digit()).count();
+    let kept = if digits < 12 { 0 } else { digits_length(integer.iter().rev(), keep_last) };
+    for (at, byte) in value.iter_mut().enumerate() {
+        if byte.is_ascii_digit() && !(integer_end - kept..integer_end).contains(&at) {
+            *byte = b'0';
+        }
+    }
+}
+
+/// Looks for patterns in a value and covers what they find, in a form that its type can carry.
+pub(super) fn scan(
+    rules: &RuleSet,
+    column: Column,
+    value: &mut [u8],
+    look: Look,
+    scratch: &mut Scratch,
+    counts: &mut [u32],
+) -> Result<(), ScanError> {
+    scan_nested(rules, column, value, look, scratch, counts, 0)
+}
+
+fn scan_nested(
+    rules: &RuleSet,
+    column: Column,
+    value: &mut [u8],
+    look: Look,
+    scratch: &mut Scratch,
+    counts: &mut [u32],
+    depth: usize,
+) -> Result<(), ScanError> {
+    let number = |is_pan: bool, counts: &mut [u32]| {
+        if is_pan && let Some(count) = counts.first_mut() {
+            *count = count.saturating_add(1);
+        }
+        is_pan
+    };
+    match (column.class, column.binary) {
+        (Class::Integer { .. }, true) => {
+            if number(binary::integer_is_pan(&rules.kernel, value), counts) {
+                binary::cover_integer(value, rules.keep_last);
+            }
+            return Ok(());
+        }
+        (Class::Numeric, true) => {
+            if number(binary::numeric_is_pan(&rules.kernel, value), counts) {
+                binary::cover_numeric(value, rules.keep_last);
+            }
+            return Ok(());
+        }
+        (Class::Record | Class::Unknown | Class::Array(_), true) if depth < MAX_DEPTH => {
+            let inner = if matches!(column.class, Class::Array(_)) {
+                binary::array_elements(value)
+            } else {
+                binary::record_fields(value)
+            };
+            if let Some(inner) = inner {
+                for (column, start, end) in inner {
+                    if let Some(value) = value.get_mut(start..end).filter(|_| column.mask == Mask::Scan) {
+                        scan_nested(rules, column, value, Look::ALL, scratch, counts, depth + 1)?;
+                    }
+                }
+                return Ok(());
+            }
+        }
+        (Class::Bytea, false) => return scan_hex(rules, value, scratch, counts),
+        (Class::Opaque | Class::Bits, _) => return Ok(()),
+        _ => {}
+    }
+    let is_number = column.class.is_number();
+    let look = if is_number { Look { pans: look.pans, expressions: false } } else { look };
+    rules.find_parts(value, look.pans, look.expressions, scratch)?;
+    if is_number {
+        // A point inside is a decimal point, not a separator.
+        let spans_point = |f: &Finding| value.get(f.start..f.end).unwrap_or_default().contains(&b'.');
+        scratch.findings.retain(|finding| !spans_point(finding));
+    }
+    if scratch.findings.is_empty() {
+        return Ok(());
+    }
+    scratch.tally.clear();
+    for finding in &scratch.findings {
+        scratch.tally.add(finding, counts);
+    }
+    match column.class {
+        Class::Json { .. } => {
+            let mut marked = vec![false; value.len()];
+            for finding in &scratch.findings {
+                for (mark, byte) in marked.iter_mut().zip(value.iter()).take(finding.cover_end).skip(finding.cover_start) {
+                    *mark = !finding.digits_only || byte.is_ascii_digit();
+                }
+            }
+            json::cover(value, &marked);
+        }
+        Class::Integer { .. } | Class::Numeric | Class::Array(Element::Number) => {
+            for finding in &scratch.findings {
+                finding.cover(value, 0, b'0');
+            }
+        }
+        _ => {
+            for finding in &scratch.findings {
+                finding.cover(value, 0, b'*');
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `bytea` in text format: what its bytes say, not what its digits look like.
+fn scan_hex(rules: &RuleSet, value: &mut [u8], scratch: &mut Scratch, counts: &mut [u32]) -> Result<(), ScanError> {
+    let Some(([b'\\', b'x'], digits)) = value.split_first_chunk_mut::<2>() else { return Ok(()) };
+    let nibble = |byte: u8| (byte as char).to_digit(16).unwrap_or(0) as u8;
+    let mut bytes: Vec<u8> = digits.as_chunks::<2>().0.iter().map(|[high, low]| nibble(*high) << 4 | nibble(*low)).collect();
+    rules.find_parts(&bytes, true, true, scratch)?;
+    if scratch.findings.is_empty() {
+        return Ok(());
+    }
+    scratch.tally.clear();
+    for finding in &scratch.findings {
+        scratch.tally.add(finding, counts);
+        finding.cover(&mut bytes, 0, b'*');
+    }
+    for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(&bytes) {
+        let hex = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0') as u8;
+        *pair = [hex(byte >> 4), hex(byte & 15)];
+    }
+    Ok(())
+}
