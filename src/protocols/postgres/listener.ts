@@ -2,7 +2,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import type { ListenAddress, Resource } from '../../config/model.ts';
 import { GatewayError } from '../../errors.ts';
-import type { Principal } from '../../policy/model.ts';
+import type { Operation, Principal, Target } from '../../policy/model.ts';
 import { jsonString } from '../../recording/json.ts';
 import type { ProtocolListener, ProtocolServices } from '../protocol.ts';
 import { CancelKeys } from './cancel.ts';
@@ -20,6 +20,13 @@ export async function listenPostgres(services: ProtocolServices, address: Listen
   await listener.listen(address);
   return listener;
 }
+
+/** What is decided at log-in: whether the principal may use the account at all. */
+const CONNECT: Operation = {
+  action: 'connect',
+  objects: [],
+  attributes: { statement: 'connect', tables: [], functions: [], objectTypes: [], settings: [], dynamicSettings: false, hasWhere: false },
+};
 
 class PostgresListener implements ProtocolListener {
   readonly #services: ProtocolServices;
@@ -127,6 +134,9 @@ class PostgresListener implements ProtocolListener {
     const accountName = plus === -1 ? ([...resource.accounts.keys()][0] ?? '') : user.slice(plus + 1);
     const account = resource.accounts.get(accountName);
     if (account === undefined) throw clientError('resource_unknown', `resource "${database}" has no account "${accountName}"`, `accounts: ${[...resource.accounts.keys()].join(', ')}`);
+    const target: Target = { resource: resource.name, kind: resource.kind, account: accountName, address: `${resource.host}:${resource.port}` };
+    const decision = services.policy().decide(principal, target, CONNECT);
+    if (decision.kind === 'deny') throw clientError('denied', `denied: ${decision.message}`, decision.hint);
     if (this.#sessions.size >= config.limits.sessions) throw new GatewayError({ code: 'too_many_sessions', source: 'gateway', phase: 'login', retryable: true, publicMessage: 'too many sessions' });
 
     const sid = services.newSessionId();
@@ -147,7 +157,6 @@ class PostgresListener implements ProtocolListener {
         upstream.socket.destroy();
         throw new GatewayError({ code: 'client_lost', source: 'client', phase: 'login', publicMessage: 'the client left during log-in' });
       }
-      const target = { resource: resource.name, kind: resource.kind, account: accountName, address: `${resource.host}:${resource.port}` };
       login.release();
       const session = new PgSession({
         sid,
