@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
  */
 const layers: Readonly<Record<string, readonly string[]>> = {
   errors: [],
+  log: [],
   native: [],
   io: ['errors'],
   policy: ['errors', 'native'],
@@ -22,6 +23,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   admin: ['errors', 'io', 'policy', 'config', 'identity', 'recording', 'store', 'access', 'session'],
   cli: [
     'errors',
+    'log',
     'native',
     'io',
     'policy',

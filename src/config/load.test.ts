@@ -5,12 +5,11 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { GatewayError } from '../errors.ts';
-import { protocols } from '../protocols/registry.ts';
 import { loadConfig, parseConfig } from './load.ts';
 
-const [protocol] = [...protocols.values()];
-assert.ok(protocol !== undefined);
-const kind = protocol.name;
+const kind = 'database';
+const defaultPort = 5000;
+const protocols = new Map([[kind, { defaultPort }]]);
 
 const minimal = `gateway: { name: gw-1 }
 listeners: { ${kind}: 127.0.0.1:6543 }
@@ -26,7 +25,7 @@ resources:
 
 function problems(text: string, env?: Record<string, string>): string[] {
   try {
-    parseConfig(text, '/etc/sluice/sluice.yaml', env === undefined ? {} : { env });
+    parseConfig(text, '/etc/sluice/sluice.yaml', env === undefined ? { protocols } : { protocols, env });
   } catch (error) {
     assert.ok(error instanceof GatewayError);
     assert.equal(error.code, 'config_invalid');
@@ -36,7 +35,7 @@ function problems(text: string, env?: Record<string, string>): string[] {
 }
 
 test('a minimal file gets every default', () => {
-  const { config, warnings } = parseConfig(minimal, '/etc/sluice/sluice.yaml');
+  const { config, warnings } = parseConfig(minimal, '/etc/sluice/sluice.yaml', { protocols });
   assert.deepEqual(warnings, []);
   assert.deepEqual(config.gateway, { name: 'gw-1', dataDir: '/etc/sluice/var' });
   assert.deepEqual(config.listeners, { [kind]: { host: '127.0.0.1', port: 6543 } });
@@ -48,7 +47,7 @@ test('a minimal file gets every default', () => {
   assert.equal(config.limits.statementBytes, 8 * 2 ** 20);
   assert.equal(config.policies, '/etc/sluice/policies');
   const [resource] = config.resources;
-  assert.equal(resource?.port, protocol.defaultPort);
+  assert.equal(resource?.port, defaultPort);
   assert.equal(resource?.database, 'payments');
   assert.equal(resource?.tls, 'verify-full');
   assert.deepEqual([...(resource?.accounts.keys() ?? [])], ['read-only', 'read-write']);
@@ -70,6 +69,7 @@ store: embedded
 identity: { oidc: [], saml: [] }
 `,
     '/etc/sluice/sluice.yaml',
+    { protocols },
   );
   assert.equal(config.gateway.dataDir, '/data');
   assert.deepEqual(config.tls, { cert: '/etc/sluice/a.crt', key: '/k/a.key' });
@@ -150,7 +150,7 @@ test('secrets are looked up only when asked, and named without their content', (
 });
 
 test('a literal secret, clear traffic and an unverified certificate are warned about', () => {
-  const { warnings } = parseConfig(minimal.replace('env:PAYMENTS_RO', 'hunter2').replace('address: 127.0.0.1', 'tls: disable\n    address: db.example'), '/s.yaml');
+  const { warnings } = parseConfig(minimal.replace('env:PAYMENTS_RO', 'hunter2').replace('address: 127.0.0.1', 'tls: disable\n    address: db.example'), '/s.yaml', { protocols });
   assert.deepEqual(warnings, [
     's.yaml: resources[0].tls: traffic to the resource is in the clear',
     's.yaml: resources[0].accounts.read-only.password: the secret stands in the file itself; write env:NAME or file:PATH',
@@ -162,9 +162,9 @@ test('loadConfig reads from disk and says which file it could not read', () => {
   try {
     writeFileSync(join(dir, 'sluice.yaml'), minimal);
     writeFileSync(join(dir, 'rw.secret'), 'x\n');
-    const { config } = loadConfig(join(dir, 'sluice.yaml'), { env: { PAYMENTS_RO: 'y' } });
+    const { config } = loadConfig(join(dir, 'sluice.yaml'), { protocols, env: { PAYMENTS_RO: 'y' } });
     assert.equal(config.file, join(dir, 'sluice.yaml'));
-    assert.throws(() => loadConfig(join(dir, 'none.yaml')), /none\.yaml: cannot read the configuration \(ENOENT\)/);
+    assert.throws(() => loadConfig(join(dir, 'none.yaml'), { protocols }), /none\.yaml: cannot read the configuration \(ENOENT\)/);
   } finally {
     rmSync(dir, { recursive: true });
   }

@@ -4,7 +4,7 @@ import { basename, dirname, resolve } from 'node:path';
 import { GatewayError } from '../errors.ts';
 import type { Config, MaskPattern } from './model.ts';
 import { type Place, Reader } from './reader.ts';
-import { readListeners, readResources, type Warn } from './resources.ts';
+import { type KnownProtocols, readListeners, readResources, type Warn } from './resources.ts';
 import type { SecretSource } from './secrets.ts';
 import { parseSize } from './values.ts';
 
@@ -13,6 +13,8 @@ const MB = 1024 * KB;
 const GB = 1024 * MB;
 
 export interface LoadOptions {
+  /** The protocols of this build by name: what `listeners` and the `kind` of a resource may say. */
+  readonly protocols: KnownProtocols;
   /** Given: every secret reference and TLS file must be there now. Left out: they are looked at when used. */
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
@@ -24,7 +26,7 @@ export interface LoadedConfig {
 }
 
 /** Reads a configuration file. Throws GatewayError `config_invalid` with one line per problem: `sluice.yaml:12:5: path: message`. */
-export function loadConfig(file: string, options: LoadOptions = {}): LoadedConfig {
+export function loadConfig(file: string, options: LoadOptions): LoadedConfig {
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(file));
@@ -36,7 +38,7 @@ export function loadConfig(file: string, options: LoadOptions = {}): LoadedConfi
 }
 
 /** As loadConfig, with the text given; `file` is absolute and relative paths start at its directory. */
-export function parseConfig(text: string, file: string, options: LoadOptions = {}): LoadedConfig {
+export function parseConfig(text: string, file: string, options: LoadOptions): LoadedConfig {
   const reader = new Reader(text);
   const dir = dirname(file);
   const name = basename(file);
@@ -61,7 +63,7 @@ export function parseConfig(text: string, file: string, options: LoadOptions = {
       name: gateway.name.parsed((value) => (/^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$/.test(value) ? value : null), 'a usable name; write letters, digits, - or .', 'gateway'),
       dataDir: absolute(gateway.data_dir.text('./var')),
     },
-    listeners: readListeners(f.listeners),
+    listeners: readListeners(f.listeners, options.protocols),
     ...tls,
     workers: {
       count: workers.count.parsed((value) => workerCount(value), 'a number of workers; write auto or 1 to 256', 'auto'),
@@ -71,7 +73,7 @@ export function parseConfig(text: string, file: string, options: LoadOptions = {
     masking: readMasking(f.masking),
     limits: readLimits(f.limits),
     policies: absolute(f.policies.text('./policies')),
-    resources: readResources(f.resources, { warn, absolute, secrets }),
+    resources: readResources(f.resources, { protocols: options.protocols, warn, absolute, secrets }),
   };
   if (reader.problems.length > 0) throw invalid(lines(name, reader));
   return { config, warnings };

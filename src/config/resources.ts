@@ -1,4 +1,3 @@
-import { protocols } from '../protocols/registry.ts';
 import type { Account, ListenAddress, ProtectClass, Resource } from './model.ts';
 import type { Place } from './reader.ts';
 import { isReference, type SecretSource, secret } from './secrets.ts';
@@ -7,7 +6,16 @@ import { nearest, parseAddress } from './values.ts';
 /** Collects what is allowed but unwise. */
 export type Warn = (place: Place, message: string) => void;
 
+/** What the configuration has to know of a protocol; the table itself comes from whoever composes. */
+export interface KnownProtocol {
+  /** Port of an upstream address that states none. */
+  readonly defaultPort: number;
+}
+
+export type KnownProtocols = ReadonlyMap<string, KnownProtocol>;
+
 export interface ResourceContext {
+  readonly protocols: KnownProtocols;
   readonly warn: Warn;
   /** Path relative to the configuration file -> absolute path. */
   absolute(path: string): string;
@@ -19,10 +27,10 @@ export interface ResourceContext {
 const namePattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/;
 const protectClasses: readonly ProtectClass[] = ['pan', 'sad', 'name', 'expiry', 'secret'];
 
-export function readListeners(place: Place): Record<string, ListenAddress> {
+export function readListeners(place: Place, protocols: KnownProtocols): Record<string, ListenAddress> {
   const listeners: Record<string, ListenAddress> = {};
   for (const { key, keyPlace, value } of place.entries()) {
-    if (!protocols.has(key)) keyPlace.problem(unknownProtocol(key));
+    if (!protocols.has(key)) keyPlace.problem(unknownProtocol(key, protocols));
     else listeners[key] = value.parsed((text) => parseAddress(text), 'an address; write host:port', { host: '127.0.0.1', port: 0 });
   }
   return listeners;
@@ -42,8 +50,8 @@ function readResource(place: Place, context: ResourceContext): Resource {
   const f = place.fields(['name', 'kind', 'address', 'database', 'tls', 'ca', 'accounts', 'protect'], ['name', 'kind', 'address', 'accounts']);
   const name = f.name.parsed(resourceName, 'a usable name; write letters, digits, - _ or .', '');
   const kind = f.kind.text();
-  const protocol = protocols.get(kind);
-  if (f.kind.present && protocol === undefined) f.kind.problem(unknownProtocol(kind));
+  const protocol = context.protocols.get(kind);
+  if (f.kind.present && protocol === undefined) f.kind.problem(unknownProtocol(kind, context.protocols));
   const { host, port } = f.address.parsed((text) => parseAddress(text, protocol?.defaultPort), 'an address; write host:port', { host: '', port: 0 });
   if (f.address.present && host !== '' && port === 0) f.address.problem('port 0 cannot be connected to');
   const tls = f.tls.oneOf(['verify-full', 'require', 'disable'], 'verify-full');
@@ -105,7 +113,7 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || host.startsWith('127.');
 }
 
-function unknownProtocol(name: string): string {
+function unknownProtocol(name: string, protocols: KnownProtocols): string {
   const known = [...protocols.keys()];
   return `"${name}" is not a protocol of this gateway; write ${nearest(name, known) ?? known.join(' or ')}`;
 }
