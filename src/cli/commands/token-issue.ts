@@ -1,0 +1,43 @@
+import { parseDuration } from '../../config/values.ts';
+import { issueToken } from '../../identity/local-token.ts';
+import { tokenKey } from '../../identity/signing-key.ts';
+import { type Arguments, type Command, type ExitCode, type Io, UsageError } from '../command.ts';
+import { configDetails, configOf, configOption } from '../config-option.ts';
+
+export const tokenIssue: Command = {
+  name: 'token issue',
+  summary: 'Issues a token to log in with as the password. The token alone goes to stdout.',
+  usage: '--config FILE --user U [--group G]... --ttl 8h [--service]',
+  options: {
+    ...configOption,
+    user: { type: 'string' },
+    group: { type: 'string', multiple: true },
+    ttl: { type: 'string' },
+    service: { type: 'boolean' },
+  },
+  details: [
+    configDetails,
+    '  --user U        the name to log in with; one person or one service',
+    '  --group G       a group policies know; may be given several times',
+    '  --ttl 8h        how long it is valid: 90s, 15m, 8h, 30d',
+    '  --service       for a service account instead of a person',
+  ].join('\n'),
+  async run(args: Arguments, io: Io): Promise<ExitCode> {
+    const user = args.required('user');
+    const ttl = args.required('ttl');
+    const ttlMs = parseDuration(ttl);
+    if (ttlMs === null) throw new UsageError(`--ttl "${ttl}" is not a duration; write e.g. 8h, 15m or 30d`);
+    const { config } = configOf(args, io);
+    const { privateKey } = tokenKey(config.gateway.dataDir);
+    const request = { user, kind: args.flag('service') ? 'service' : 'user', groups: args.list('group'), ttlMs } as const;
+    let token: string;
+    try {
+      token = issueToken(request, config.gateway.name, privateKey, io.now());
+    } catch (error) {
+      if (error instanceof RangeError) throw new UsageError(error.message);
+      throw error;
+    }
+    io.out(`${token}\n`);
+    return 0;
+  },
+};

@@ -1,0 +1,27 @@
+import { once } from 'node:events';
+
+import { check } from './commands/check.ts';
+import { gateway } from './commands/gateway.ts';
+import { tokenIssue } from './commands/token-issue.ts';
+import { verify } from './commands/verify.ts';
+import type { Command, Io } from './command.ts';
+import { runCommand } from './run.ts';
+
+/** Every command; the overview lists them in this order. */
+const commands: readonly Command[] = [gateway, check, tokenIssue, verify];
+
+const io: Io = {
+  out: (text) => void process.stdout.write(text),
+  err: (text) => void process.stderr.write(text),
+  env: process.env,
+  now: Date.now,
+  async stopped() {
+    const taken = new AbortController();
+    const { signal } = taken;
+    await Promise.race([once(process, 'SIGTERM', { signal }), once(process, 'SIGINT', { signal })].map((one) => one.catch(() => {})));
+    // Without our handlers a second signal ends the process at once.
+    taken.abort();
+  },
+};
+
+process.exitCode = await runCommand(process.argv.slice(2), commands, io);

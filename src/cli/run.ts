@@ -1,0 +1,65 @@
+import { parseArgs } from 'node:util';
+
+import { GatewayError } from '../errors.ts';
+import { Arguments, type Command, type ExitCode, type Io, UsageError } from './command.ts';
+
+/** Finds the command, parses its options, runs it, and turns what it throws into an exit code. */
+export async function runCommand(argv: readonly string[], commands: readonly Command[], io: Io): Promise<ExitCode> {
+  const command = commands.find(({ name }) => name.split(' ').every((word, i) => argv[i] === word));
+  if (command === undefined) return noCommand(argv, commands, io);
+  try {
+    const { values, positionals } = parseArgs({
+      args: argv.slice(command.name.split(' ').length),
+      options: { ...command.options, help: { type: 'boolean', short: 'h' } },
+      allowPositionals: true,
+      strict: true,
+    });
+    if (values['help'] === true) {
+      io.out(help(command));
+      return 0;
+    }
+    const { min, max } = command.positionals ?? { min: 0, max: 0 };
+    if (positionals.length < min) throw new UsageError('an argument is missing');
+    if (positionals.length > max) throw new UsageError(`unexpected argument "${positionals[max] ?? ''}"`);
+    return await command.run(new Arguments(values, positionals), io);
+  } catch (error) {
+    if (error instanceof UsageError || isParseArgsError(error)) {
+      io.err(`sluice ${command.name}: ${error.message}\nusage: sluice ${command.name} ${command.usage}\n`);
+      return 2;
+    }
+    io.err(`${explain(error)}\n`);
+    return 1;
+  }
+}
+
+function noCommand(argv: readonly string[], commands: readonly Command[], io: Io): ExitCode {
+  const width = Math.max(...commands.map(({ name }) => name.length));
+  const overview = [
+    'usage: sluice <command> [options]; --help after a command explains it',
+    '',
+    ...commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
+    '',
+  ].join('\n');
+  const [first] = argv;
+  if (first === '--help' || first === '-h' || first === 'help') {
+    io.out(overview);
+    return 0;
+  }
+  if (first !== undefined) io.err(`sluice: unknown command "${argv.slice(0, 2).join(' ')}"\n`);
+  io.err(overview);
+  return 2;
+}
+
+function help(command: Command): string {
+  return `usage: sluice ${command.name} ${command.usage}\n\n${command.summary}\n\n${command.details}\n`;
+}
+
+/** What the operator needs to know. An error that is none of ours is a fault of the program: then its stack helps. */
+function explain(error: unknown): string {
+  if (error instanceof GatewayError) return error.hint === undefined ? error.publicMessage : `${error.publicMessage}\n${error.hint}`;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+function isParseArgsError(error: unknown): error is Error {
+  return error instanceof Error && String((error as NodeJS.ErrnoException).code).startsWith('ERR_PARSE_ARGS');
+}
