@@ -1,5 +1,5 @@
 /** Reads record files as streams of complete lines, in constant memory but for the longest line. */
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { listSegments } from './directory.ts';
 import type { LineType } from './model.ts';
 
@@ -79,24 +79,29 @@ export interface PlacedLine {
   readonly line: RecordLine;
 }
 
-/** All lines of a chain, oldest segment first, `type`s only when given. Bytes that are no lines are passed over: `verify` is who reports them. */
-export function* readLines(directory: string, types?: ReadonlySet<LineType>): Generator<PlacedLine, void, void> {
-  // The type stands within the first bytes of a line, so the others need not be parsed.
-  const wanted = types === undefined ? null : [...types].map((type) => `","type":"${type}"`);
+export interface LineFilter {
+  readonly types?: readonly LineType[];
+  readonly sid?: string;
+}
+
+/** Everything up to the members that depend on the type stands within this many bytes, session ids being short. */
+const HEAD = 300;
+
+/** The lines of a chain, oldest segment first. Bytes that are no lines are passed over: `verify` is who reports them. */
+export function* readLines(directory: string, filter: LineFilter = {}): Generator<PlacedLine, void, void> {
+  // A line that is not wanted is told by its first bytes, without parsing it.
+  const types = filter.types?.map((type) => `","type":"${type}","sid":"`);
+  const sid = filter.sid === undefined ? '' : `","sid":"${filter.sid}"`;
   for (const file of listSegments(directory)) {
-    for (const chunk of readChunks(file)) {
-      if (chunk.partial) break;
-      for (let start = 0; start < chunk.len; ) {
-        const end = chunk.buf.indexOf(NEWLINE, start);
-        if (wanted !== null) {
-          const head = chunk.buf.toString('latin1', start, Math.min(end, start + 200));
-          if (!wanted.some((text) => head.includes(text))) {
-            start = end + 1;
-            continue;
-          }
+    for (const { buf, len, partial } of readChunks(file)) {
+      if (partial) break;
+      for (let start = 0; start < len; ) {
+        const end = buf.indexOf(NEWLINE, start);
+        const head = types === undefined && sid === '' ? '' : buf.toString('latin1', start, Math.min(end, start + HEAD));
+        if ((types === undefined || types.some((text) => head.includes(text))) && head.includes(sid)) {
+          const line = parseLine(buf, start, end);
+          if (line !== null) yield { file, line };
         }
-        const line = parseLine(chunk.buf, start, end);
-        if (line !== null) yield { file, line };
         start = end + 1;
       }
     }
@@ -104,9 +109,10 @@ export function* readLines(directory: string, types?: ReadonlySet<LineType>): Ge
 }
 
 /** The last complete line of a file, without its newline; null when there is none. */
-export function readLastLine(path: string, size: number): Buffer | null {
+export function readLastLine(path: string): Buffer | null {
   const fd = openSync(path, 'r');
   try {
+    const { size } = fstatSync(fd);
     for (let want = 4096; ; want *= 16) {
       const from = Math.max(0, size - want);
       const buf = Buffer.alloc(size - from);

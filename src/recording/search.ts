@@ -1,0 +1,75 @@
+/** Search over the masked texts of a record. */
+import { listChains } from './directory.ts';
+import { readLines } from './read.ts';
+import type { RecordLine } from './read.ts';
+import { listSessions } from './sessions.ts';
+
+export interface SearchQuery {
+  /** In the statement, command or bind values; upper and lower case are the same. */
+  readonly text?: string;
+  /** Name of who acted, exactly. */
+  readonly principal?: string;
+  /** An object touched, e.g. `public.cards`, with or without its schema. */
+  readonly object?: string;
+  /** RFC 3339 in UTC, or a beginning of it, e.g. `2026-02-28`. `until` is not included. */
+  readonly since?: string;
+  readonly until?: string;
+}
+
+export interface SearchMatch {
+  readonly sid: string;
+  readonly seq: number;
+  readonly t: string;
+  readonly principal: string;
+  readonly resource: string;
+  readonly denied: boolean;
+  readonly text: string;
+}
+
+/** The operations that match all of the query, chain by chain in the order of their lines. */
+export function* searchRecord(path: string, query: SearchQuery): Generator<SearchMatch, void, void> {
+  const sessions = new Map(listSessions(path).map((session) => [session.sid, session]));
+  const wanted = query.text?.toLowerCase();
+  for (const chain of listChains(path)) {
+    /** Texts of statements that later lines execute by number. Those of ended sessions are let go with them. */
+    const statements = new Map<string, Map<unknown, string>>();
+    for (const { line } of readLines(chain, { types: ['intent', 'deny', 'session'] })) {
+      if (line.type === 'session') {
+        if (line['event'] === 'end') statements.delete(line.sid);
+        continue;
+      }
+      const session = sessions.get(line.sid);
+      const text = textOf(line, statements);
+      if (query.principal !== undefined && session?.principal !== query.principal) continue;
+      if (query.since !== undefined && line.t < query.since) continue;
+      if (query.until !== undefined && line.t >= query.until) continue;
+      if (query.object !== undefined && !touches(line['objects'], query.object)) continue;
+      if (wanted !== undefined && !`${text} ${paramsOf(line)}`.toLowerCase().includes(wanted)) continue;
+      yield { sid: line.sid, seq: line.seq, t: line.t, principal: session?.principal ?? '', resource: session?.resource ?? '', denied: line.type === 'deny', text };
+    }
+  }
+}
+
+function textOf(line: RecordLine, statements: Map<string, Map<unknown, string>>): string {
+  const own = line['text'];
+  if (typeof own !== 'string') return statements.get(line.sid)?.get(line['stmt']) ?? '';
+  let known = statements.get(line.sid);
+  if (known === undefined) {
+    known = new Map();
+    statements.set(line.sid, known);
+  }
+  known.set(line.seq, own);
+  return own;
+}
+
+function paramsOf(line: RecordLine): string {
+  return Array.isArray(line['params']) ? line['params'].map(String).join(' ') : '';
+}
+
+/** Objects are written as `select public.cards`: what is done, and what to. */
+function touches(objects: unknown, wanted: string): boolean {
+  return Array.isArray(objects) && objects.some((object) => {
+    const path = String(object).split(' ').at(-1) ?? '';
+    return path === wanted || path.endsWith(`.${wanted}`);
+  });
+}
