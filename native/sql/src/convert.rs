@@ -187,7 +187,10 @@ impl Serializer for Converter {
         Ok(Items(Vec::with_capacity(len.unwrap_or(0))))
     }
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<Fields, Unsupported> {
-        Ok(Fields(Node { kind: name, fields: Vec::new() }))
+        Ok(Fields(Node {
+            kind: name,
+            fields: Vec::new(),
+        }))
     }
     fn serialize_bytes(self, _: &[u8]) -> Result<Value, Unsupported> {
         Err(Unsupported("bytes".into()))

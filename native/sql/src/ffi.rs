@@ -86,7 +86,10 @@ unsafe fn syntax_error(error: NonNull<PgQueryError>) -> SyntaxError {
         // SAFETY: libpg_query's messages are NUL-terminated copies (strdup).
         unsafe { CStr::from_ptr(error.message) }.to_string_lossy().into_owned()
     };
-    SyntaxError { message, position: u32::try_from(error.cursorpos).unwrap_or(0) }
+    SyntaxError {
+        message,
+        position: u32::try_from(error.cursorpos).unwrap_or(0),
+    }
 }
 
 /// Parses a text with PostgreSQL's own grammar. Deep nesting is an error: libpg_query measures the stack it stands on.

@@ -6,9 +6,11 @@ mod analysis;
 mod builtins;
 mod convert;
 mod ffi;
+mod lineage;
 mod parse;
 mod shape;
 mod tree;
 
 pub use analysis::{Analysis, Copy, Mode, Object, Setting, StatementInfo, TableUse, analyze};
+pub use lineage::{Catalog, Lineage, OutputLineage, StatementLineage, lineage};
 pub use shape::{shape_text, statement_shape};

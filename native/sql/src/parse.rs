@@ -28,7 +28,10 @@ pub struct ParseError {
 
 impl ParseError {
     pub(crate) fn new(message: &str) -> Self {
-        ParseError { message: message.into(), position: None }
+        ParseError {
+            message: message.into(),
+            position: None,
+        }
     }
 }
 
@@ -78,13 +81,14 @@ pub fn to_c_text(sql: &[u8]) -> Result<CString, ParseError> {
 /// A syntax error with its position, or a text that is too large, too deep or not UTF-8.
 pub fn parse(sql: &[u8]) -> Result<Vec<Statement>, ParseError> {
     let text = to_c_text(sql)?;
-    let tree = ffi::parse(&text)
-        .map_err(|e| ParseError { message: e.message, position: (e.position > 0).then_some(e.position) })?;
+    let tree = ffi::parse(&text).map_err(|e| ParseError {
+        message: e.message,
+        position: (e.position > 0).then_some(e.position),
+    })?;
     if tree.bytes().len() > MAX_TREE {
         return Err(ParseError::new("the statement is too complex"));
     }
-    let message = pg_query::protobuf::ParseResult::decode(tree.bytes())
-        .map_err(|_| ParseError::new("the parse tree cannot be read"))?;
+    let message = pg_query::protobuf::ParseResult::decode(tree.bytes()).map_err(|_| ParseError::new("the parse tree cannot be read"))?;
     drop(tree);
     let mut statements = Vec::with_capacity(message.stmts.len());
     for raw in message.stmts {
@@ -95,7 +99,10 @@ pub fn parse(sql: &[u8]) -> Result<Vec<Statement>, ParseError> {
         };
         let start = usize::try_from(location).unwrap_or(0).min(sql.len());
         // The parser leaves the length of the last statement 0: it ends with the text.
-        let end = usize::try_from(length).ok().filter(|n| *n > 0).map_or(sql.len(), |n| (start + n).min(sql.len()));
+        let end = usize::try_from(length)
+            .ok()
+            .filter(|n| *n > 0)
+            .map_or(sql.len(), |n| (start + n).min(sql.len()));
         let (start, end) = trim(sql, start, end);
         statements.push(Statement { node: *node, start, end });
     }

@@ -86,7 +86,10 @@ impl Node {
     pub fn get(&self, field: &'static str) -> &Value {
         #[cfg(test)]
         names::asked(self.kind, field);
-        self.fields.iter().find(|(name, _)| *name == field).map_or(&Value::None, |(_, value)| value)
+        self.fields
+            .iter()
+            .find(|(name, _)| *name == field)
+            .map_or(&Value::None, |(_, value)| value)
     }
 
     /// A string field, "" when absent.
@@ -143,6 +146,11 @@ pub mod names {
     }
     pub fn misspelt() -> Vec<(&'static str, &'static str)> {
         let known = KNOWN.lock().unwrap_or_else(|e| e.into_inner());
-        ASKED.lock().unwrap_or_else(|e| e.into_inner()).difference(&known).copied().collect()
+        ASKED
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .difference(&known)
+            .copied()
+            .collect()
     }
 }

@@ -10,28 +10,31 @@ export interface StatementInfo {
    * The class policy decides on: select, insert, update, delete, merge, truncate, create, alter, drop, comment, grant, revoke, role,
    * copy_to, copy_from, copy_file, copy_program, call, do, set, reset, show, explain, begin, commit, rollback, savepoint,
    * prepare, execute, deallocate, declare, fetch, move, close, listen, notify, unlisten, lock, vacuum, analyze, cluster, reindex,
-   * checkpoint, load, discard, security_label, refresh, replication, other. EXPLAIN ANALYZE counts as what it runs.
+   * checkpoint, load, discard, security_label, refresh, replication, other. EXPLAIN ANALYZE counts as what it runs, a
+   * SELECT or COPY (query) as the strongest write in its WITH (delete, update, insert, merge), SELECT INTO as create.
    */
   readonly kind: string;
+  /** The parser gave something this analysis does not know (then `kind` is `other`): the statement must be denied. */
+  readonly unknown: boolean;
   /** Byte span of the statement in the text. */
   readonly start: number;
   readonly end: number;
-  /** Relations with the way each is used; CTE names are not relations. Data-modifying CTEs and nested statements (PREPARE, EXPLAIN, DECLARE, COPY (query), CREATE TABLE AS, DO is opaque) are included. */
+  /** Relations with the way each is used; CTE names are not relations. Data-modifying CTEs and nested statements (PREPARE, EXPLAIN, DECLARE, COPY (query), CREATE TABLE AS, DO is opaque) are included. A relation is listed once for each way it is used (RETURNING reads, MERGE lists its actions, ON CONFLICT updates). */
   readonly tables: readonly TableUse[];
-  /** Functions called, lower-cased as written (`schema.name` or `name`), once each. */
+  /** Functions called, lower-cased as written (`schema.name` or `name`; a part with a dot in it is in double quotes), once each. */
   readonly functions: readonly string[];
   /** Other objects of DDL: `{ type: 'role'|'schema'|'function'|'database'|..., name }`. */
   readonly objects: readonly { readonly type: string; readonly name: string }[];
-  /** UPDATE or DELETE has a WHERE clause; true for other kinds. */
+  /** False when an UPDATE or DELETE, at any level, has no WHERE clause. */
   readonly hasWhere: boolean;
-  /** SET and set_config with constant arguments: name (lower case) and value; value null when not constant, DEFAULT '' . */
+  /** SET, RESET, ALTER ... SET and set_config with constant arguments: name (lower case) and value; value null when not constant, DEFAULT '' . */
   readonly settings: readonly { readonly name: string; readonly value: string | null; readonly local: boolean }[];
-  /** set_config (or the like) called with a name that is not a constant. */
+  /** set_config called with a name that is not a plain constant, or pg_settings updated. */
   readonly dynamicSettings: boolean;
   /** Prepared statement or cursor name of PREPARE, EXECUTE, DEALLOCATE, DECLARE, FETCH, CLOSE; '' when none or ALL. */
   readonly name: string;
-  /** COPY: format, header, and the columns named, delimiter etc. */
-  readonly copy: { readonly format: 'text' | 'csv' | 'binary'; readonly columns: readonly string[]; readonly table: string | null; readonly header: boolean; readonly delimiter: string; readonly quote: string; readonly escape: string; readonly nullString: string } | null;
+  /** COPY: format, header, and the columns named, delimiter etc. `encoding` is '' unless the statement names one: then the data may not be UTF-8. */
+  readonly copy: { readonly format: 'text' | 'csv' | 'binary'; readonly columns: readonly string[]; readonly table: string | null; readonly header: boolean; readonly delimiter: string; readonly quote: string; readonly escape: string; readonly nullString: string; readonly encoding: string } | null;
   /** Literals decide more than a value here (settings, dblink, query_to_xml, lo_*, file names): never cache by shape. */
   readonly literalsMatter: boolean;
   /** pg_query's fingerprint, hex. */
@@ -50,7 +53,10 @@ export interface TableUse {
 export interface CatalogSpec {
   /** Every relation with at least one protected column. `protect` is the class of data. */
   readonly relations: readonly { readonly schema: string; readonly name: string; readonly columns: readonly { readonly name: string; readonly protect: string | null }[] }[];
-  /** Lower-cased names of all functions and operators outside pg_catalog: their results are unknown. */
+  /**
+   * Lower-cased names (with or without schema) of all functions and operators outside pg_catalog: their results are unknown.
+   * `userFunctions` should also name the types that a user's cast or domain leads to: a cast to one counts as a call.
+   */
   readonly userFunctions: readonly string[];
   readonly userOperators: readonly string[];
   /** Names of all relations that the catalog connection could see; others (temporary, uncommitted) are unknown. */
@@ -58,17 +64,19 @@ export interface CatalogSpec {
 }
 
 export interface Lineage {
-  /** One per statement of the text. */
+  /** One per statement of the text; empty when it does not parse. */
   readonly statements: readonly LineageOfStatement[];
+  readonly error?: string;
 }
 
 export interface LineageOfStatement {
   /**
-   * One per item of the outermost target list (or RETURNING); empty when the statement has no such list. `protect` is the
+   * One per item of the outermost target list (or RETURNING), of the inner query for PREPARE, DECLARE, COPY (query), CREATE VIEW
+   * and CREATE TABLE AS, and of the table for COPY ... TO; empty when the statement has no such list (EXPLAIN, EXECUTE, FETCH, CALL). `protect` is the
    * class of what it derives from: null when certainly nothing protected, 'unknown' when it cannot be told.
-   * `direct`: a plain column reference. `star`: stands for an unknown number of columns.
+   * `direct`: a stored value unchanged, also through subqueries, CTEs and UNION; whatever is not must be masked whole. `star`: stands for an unknown number of columns.
    */
   readonly outputs: readonly { readonly name: string; readonly protect: string | null; readonly direct: boolean; readonly star: boolean }[];
-  /** The statement names no protected or unknown relation and calls no unknown function at all. */
+  /** The statement names no protected or unknown relation and calls no unknown function at all. Never for EXECUTE, FETCH, DO, CALL. */
   readonly clean: boolean;
 }

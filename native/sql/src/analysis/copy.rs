@@ -7,7 +7,11 @@ use crate::tree::{Node, Value};
 /// What a COPY statement says of its data.
 pub fn of(statement: &Node) -> Copy {
     let option = |name: &str| {
-        statement.list("options").iter().filter_map(Value::node).rfind(|o| o.str("defname").eq_ignore_ascii_case(name))
+        statement
+            .list("options")
+            .iter()
+            .filter_map(Value::node)
+            .rfind(|o| o.str("defname").eq_ignore_ascii_case(name))
     };
     let text = |name: &str| option(name).and_then(|o| constant(o.get("arg")));
     let format = match text("format").unwrap_or_default().to_ascii_lowercase().as_str() {

@@ -1,19 +1,21 @@
 //! What a statement text does: its class, the relations it reads and writes, what it calls and sets.
 
 mod copy;
-pub mod kinds;
+mod kinds;
 mod model;
 mod settings;
 mod utility;
-pub mod walk;
+mod walk;
 
 use crate::builtins;
 use crate::ffi;
 use crate::parse::{self, ParseError, Statement};
 use crate::tree::{Node, Value};
 
+pub use kinds::is_raw;
 pub use model::{Analysis, Copy, Mode, Object, Setting, StatementInfo, TableUse};
-use walk::{Found, Walker};
+pub use walk::Found;
+use walk::Walker;
 
 /// Analyzes a text. Never fails: a text that does not parse has an error as its analysis.
 pub fn analyze(sql: &[u8]) -> Analysis {
@@ -96,8 +98,23 @@ fn name_of(node: &Node) -> String {
 fn literals_matter(node: &Node, kind: &str, found: &Found) -> bool {
     let plain = matches!(
         kind,
-        "select" | "insert" | "update" | "delete" | "merge" | "begin" | "commit" | "rollback" | "savepoint" | "prepare"
-            | "execute" | "deallocate" | "declare" | "fetch" | "move" | "close" | "explain"
+        "select"
+            | "insert"
+            | "update"
+            | "delete"
+            | "merge"
+            | "begin"
+            | "commit"
+            | "rollback"
+            | "savepoint"
+            | "prepare"
+            | "execute"
+            | "deallocate"
+            | "declare"
+            | "fetch"
+            | "move"
+            | "close"
+            | "explain"
     );
     !plain
         || !found.settings.is_empty()
@@ -110,5 +127,9 @@ fn literals_matter(node: &Node, kind: &str, found: &Found) -> bool {
 
 /// `EXPLAIN (ANALYZE 0)` and `(ANALYZE 1)` have one shape.
 fn has_option_values(explain: &Node) -> bool {
-    explain.list("options").iter().filter_map(Value::node).any(|option| *option.get("arg") != Value::None)
+    explain
+        .list("options")
+        .iter()
+        .filter_map(Value::node)
+        .any(|option| *option.get("arg") != Value::None)
 }

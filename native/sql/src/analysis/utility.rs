@@ -73,8 +73,17 @@ pub fn visit(walker: &mut Walker, node: &Node) -> bool {
         "CommentStmt" | "SecLabelStmt" => {
             named(walker, node.int("objtype"), node.get("object"), Mode::Alter);
         }
-        "AlterTableStmt" | "RenameStmt" | "AlterObjectSchemaStmt" | "AlterOwnerStmt" | "AlterObjectDependsStmt"
-        | "AlterSeqStmt" | "CreateTrigStmt" | "CreatePolicyStmt" | "AlterPolicyStmt" | "RuleStmt" | "IndexStmt" => {
+        "AlterTableStmt"
+        | "RenameStmt"
+        | "AlterObjectSchemaStmt"
+        | "AlterOwnerStmt"
+        | "AlterObjectDependsStmt"
+        | "AlterSeqStmt"
+        | "CreateTrigStmt"
+        | "CreatePolicyStmt"
+        | "AlterPolicyStmt"
+        | "RuleStmt"
+        | "IndexStmt" => {
             alter(walker, node);
         }
         "CreateStmt" => create(walker, node, "relation"),
@@ -211,7 +220,11 @@ fn alter(walker: &mut Walker, node: &Node) {
     if node.node(field).is_some() {
         walker.target(node.node(field), Mode::Alter, Vec::new());
     } else {
-        let number = if node.kind == "RenameStmt" { node.int("rename_type") } else { node.int("object_type") };
+        let number = if node.kind == "RenameStmt" {
+            node.int("rename_type")
+        } else {
+            node.int("object_type")
+        };
         named(walker, number, node.get("object"), Mode::Alter);
     }
     walker.rest(node, Mode::Select, &[field, "object"]);
@@ -228,7 +241,7 @@ fn named(walker: &mut Walker, number: i64, object: &Value, mode: Mode) {
     } else if is_table(number) {
         table_use(walker, &names, mode);
     } else {
-        walker.object(object_type(number), names.join("."));
+        walker.object(object_type(number), dotted(&names.iter().map(String::as_str).collect::<Vec<_>>()));
     }
 }
 
@@ -269,7 +282,10 @@ fn grant(walker: &mut Walker, node: &Node) {
         if let Some(relation) = object.of_kind("RangeVar") {
             walker.target(Some(relation), Mode::Grant, Vec::new());
         } else {
-            walker.object(object_type(number), object_names(object).join("."));
+            walker.object(
+                object_type(number),
+                dotted(&object_names(object).iter().map(String::as_str).collect::<Vec<_>>()),
+            );
         }
     }
     walker.rest(node, Mode::Grant, &["objects"]);

@@ -41,7 +41,10 @@ pub struct Unique<T> {
 
 impl<T> Default for Unique<T> {
     fn default() -> Self {
-        Unique { items: Vec::new(), seen: HashSet::new() }
+        Unique {
+            items: Vec::new(),
+            seen: HashSet::new(),
+        }
     }
 }
 
@@ -117,7 +120,11 @@ impl Walker {
             "SubLink" | "SortBy" => {
                 for field in ["oper_name", "use_op"] {
                     if node.fields.iter().any(|(name, _)| *name == field) {
-                        let names = if field == "oper_name" { node.names("oper_name") } else { node.names("use_op") };
+                        let names = if field == "oper_name" {
+                            node.names("oper_name")
+                        } else {
+                            node.names("use_op")
+                        };
                         self.found.operators.push(dotted(&names));
                     }
                 }
@@ -181,7 +188,11 @@ impl Walker {
         if !kinds::is_raw(with.kind) {
             self.found.unknown = true;
         }
-        let names = with.list("ctes").iter().filter_map(Value::node).map(|cte| cte.str("ctename").to_owned());
+        let names = with
+            .list("ctes")
+            .iter()
+            .filter_map(Value::node)
+            .map(|cte| cte.str("ctename").to_owned());
         let recursive = with.bool("recursive");
         if recursive {
             names.clone().for_each(|name| self.see(name));
@@ -257,7 +268,11 @@ impl Walker {
                 5 => Mode::Delete,
                 _ => continue,
             };
-            let columns = if mode == Mode::Delete { Vec::new() } else { target_columns(clause.list("target_list")) };
+            let columns = if mode == Mode::Delete {
+                Vec::new()
+            } else {
+                target_columns(clause.list("target_list"))
+            };
             self.target(node.node("relation"), mode, columns);
         }
         self.returning(node, node.node("returning_clause").is_some());
@@ -282,7 +297,8 @@ impl Walker {
     /// A relation that is read, or whatever `mode` says, unless its name stands for a CTE.
     pub fn relation(&mut self, relation: &Node, mode: Mode, columns: Vec<String>) {
         let name = relation.str("relname");
-        let is_cte = mode == Mode::Select && relation.str("schemaname").is_empty() && self.visible.get(name).is_some_and(|count| *count > 0);
+        let is_cte =
+            mode == Mode::Select && relation.str("schemaname").is_empty() && self.visible.get(name).is_some_and(|count| *count > 0);
         if !is_cte {
             self.add(relation, mode, columns);
         }
@@ -293,7 +309,12 @@ impl Walker {
     }
 
     pub fn table(&mut self, schema: &str, name: &str, mode: Mode, columns: Vec<String>) {
-        self.found.tables.push(TableUse { schema: schema.into(), name: name.into(), mode, columns });
+        self.found.tables.push(TableUse {
+            schema: schema.into(),
+            name: name.into(),
+            mode,
+            columns,
+        });
     }
 
     pub fn object(&mut self, kind: &'static str, name: String) {
@@ -312,13 +333,26 @@ impl Walker {
     }
 }
 
-/// `schema.name`, as far as written.
+/// `schema.name`, as far as written. A part with a dot of its own is quoted, so that `"pg_catalog.lower"` is not
+/// mistaken for `pg_catalog.lower`.
 pub fn dotted(names: &[&str]) -> String {
-    names.join(".")
+    let quoted = |name: &&str| {
+        if name.contains(['.', '"']) {
+            format!("\"{}\"", name.replace('"', "\"\""))
+        } else {
+            (*name).to_owned()
+        }
+    };
+    names.iter().map(quoted).collect::<Vec<_>>().join(".")
 }
 
 fn target_columns(targets: &[Value]) -> Vec<String> {
-    targets.iter().filter_map(Value::node).map(|target| target.str("name").to_owned()).filter(|n| !n.is_empty()).collect()
+    targets
+        .iter()
+        .filter_map(Value::node)
+        .map(|target| target.str("name").to_owned())
+        .filter(|n| !n.is_empty())
+        .collect()
 }
 
 /// The text of a constant, also below casts.

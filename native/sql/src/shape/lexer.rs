@@ -92,7 +92,13 @@ pub fn normalise(sql: &[u8], out: &mut Vec<u8>) -> bool {
                 }
                 at = run(sql, at + 1, continues);
             }
-            Class::Dash => at = if sql.get(at + 1) == Some(&b'-') { line_comment(sql, at) } else { at + 1 },
+            Class::Dash => {
+                at = if sql.get(at + 1) == Some(&b'-') {
+                    line_comment(sql, at)
+                } else {
+                    at + 1
+                }
+            }
             Class::Slash => {
                 if sql.get(at + 1) == Some(&b'*') {
                     let Some(end) = block_comment(sql, at) else { return false };
@@ -139,11 +145,21 @@ fn number(sql: &[u8], at: usize) -> (usize, Option<u8>) {
     let after_dot = at.checked_sub(1).and_then(|before| sql.get(before)) == Some(&b'.');
     let plain = !sql.get(end).is_some_and(|b| continues(*b) || *b == b'.');
     if plain && !after_dot {
-        return (end, Some(if fits_int4(sql.get(at..end).unwrap_or_default()) { b'I' } else { b'F' }));
+        return (
+            end,
+            Some(if fits_int4(sql.get(at..end).unwrap_or_default()) {
+                b'I'
+            } else {
+                b'F'
+            }),
+        );
     }
     let mut end = run(sql, end, |b| continues(b) || b == b'.');
     // The sign of an exponent belongs to the number.
-    let exponent = end.checked_sub(1).and_then(|last| sql.get(last)).is_some_and(|b| matches!(b, b'e' | b'E'));
+    let exponent = end
+        .checked_sub(1)
+        .and_then(|last| sql.get(last))
+        .is_some_and(|b| matches!(b, b'e' | b'E'));
     if exponent && matches!(sql.get(end), Some(b'+' | b'-')) {
         end = run(sql, end + 1, |b| continues(b) || b == b'.');
     }

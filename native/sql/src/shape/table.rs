@@ -42,8 +42,12 @@ thread_local! {
 /// The id of a key; the next free one for a new key, 0 when there is none.
 pub fn id(key: u128) -> u32 {
     RECENTLY.with(|recent| {
-        let Ok(mut recent) = recent.try_borrow_mut() else { return shared(key) };
-        let Some(slot) = recent.get_mut((key >> 64) as usize % RECENT) else { return 0 };
+        let Ok(mut recent) = recent.try_borrow_mut() else {
+            return shared(key);
+        };
+        let Some(slot) = recent.get_mut((key >> 64) as usize % RECENT) else {
+            return 0;
+        };
         if slot.0 != key || slot.1 == 0 {
             *slot = (key, shared(key));
         }
@@ -52,7 +56,9 @@ pub fn id(key: u128) -> u32 {
 }
 
 fn shared(key: u128) -> u32 {
-    let Some(shard) = TABLE.get((key >> 96) as usize % SHARDS) else { return 0 };
+    let Some(shard) = TABLE.get((key >> 96) as usize % SHARDS) else {
+        return 0;
+    };
     if let Ok(ids) = shard.read()
         && let Some(id) = ids.get(&key)
     {
@@ -62,8 +68,7 @@ fn shared(key: u128) -> u32 {
     if let Some(id) = ids.get(&key) {
         return *id;
     }
-    let Ok(before) = USED.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| (used < MAX_IDS).then_some(used + 1))
-    else {
+    let Ok(before) = USED.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| (used < MAX_IDS).then_some(used + 1)) else {
         return 0;
     };
     ids.insert(key, before + 1);

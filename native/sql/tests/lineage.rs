@@ -1,0 +1,52 @@
+//! The case table of lineage, one statement a line.
+#![expect(clippy::expect_used, clippy::panic, reason = "tests")]
+
+use sluice_sql::{Catalog, OutputLineage, lineage};
+
+fn catalog() -> Catalog {
+    Catalog::compile(include_str!("data/catalog.json")).expect("the test catalog compiles")
+}
+
+fn shown(output: &OutputLineage) -> String {
+    let star = output.star && output.name == "*";
+    match &output.protect {
+        None => output.name.clone(),
+        Some(class) => {
+            format!(
+                "{}={class}{}{}",
+                output.name,
+                if output.direct { "" } else { "!" },
+                if star { "*" } else { "" }
+            )
+        }
+    }
+}
+
+#[test]
+fn outputs_are_as_the_table_says() {
+    let catalog = catalog();
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for line in include_str!("data/lineage.tsv")
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+    {
+        let mut parts = line.split('\t');
+        let (sql, expected) = (parts.next().expect("a statement"), parts.next().unwrap_or_default().trim());
+        let clean = parts.next() == Some("clean");
+        let found = lineage(&catalog, sql.as_bytes());
+        let [statement] = found.statements.as_slice() else {
+            panic!("{sql}: {found:?}")
+        };
+        let actual = statement.outputs.iter().map(shown).collect::<Vec<_>>().join(", ");
+        if actual != expected || statement.clean != clean {
+            wrong.push(format!(
+                "{sql}\n  expected {expected} clean={clean}\n  found    {actual} clean={}",
+                statement.clean
+            ));
+        }
+        count += 1;
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(count > 100, "the table was read");
+}
