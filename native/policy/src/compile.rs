@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use cedar_policy::{
-    Authorizer, Entities, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, ValidationWarning, Validator,
+    ActionConstraint, Authorizer, Entities, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, ValidationWarning, Validator,
 };
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
@@ -58,16 +58,25 @@ const MAX_ID: usize = 100;
 /// A compiled policy set with the schema it was checked against. Immutable.
 pub struct Policies {
     pub(crate) schema: Schema,
-    pub(crate) set: PolicySet,
     pub(crate) authorizer: Authorizer,
-    /// For each action: its entity and those of the groups it is in, with the closure already made.
-    pub(crate) actions: HashMap<String, (EntityUid, Entities)>,
+    pub(crate) actions: HashMap<String, ActionSlice>,
     summaries: Vec<PolicySummary>,
+}
+
+/// What a decision on one action needs: the rest of the policies and of the vocabulary cannot bear on it.
+pub(crate) struct ActionSlice {
+    pub(crate) uid: EntityUid,
+    /// The action and the groups it is in, with the closure already made.
+    pub(crate) entities: Entities,
+    /// The policies whose scope has this action.
+    pub(crate) policies: PolicySet,
 }
 
 impl fmt::Debug for Policies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Policies").field("policies", &self.summaries).finish_non_exhaustive()
+        f.debug_struct("Policies")
+            .field("policies", &self.summaries)
+            .finish_non_exhaustive()
     }
 }
 
@@ -94,7 +103,6 @@ impl Policies {
     /// Every problem of every file at once.
     pub fn compile(spec: &Spec) -> Result<Self, CompileError> {
         let schema = parse_schema(&spec.schema)?;
-        let actions = action_entities(&schema).map_err(|message| schema_error(&message))?;
         let validator = Validator::new(schema.clone());
         let mut problems = Vec::new();
         let mut all: Vec<Policy> = Vec::new();
@@ -104,7 +112,9 @@ impl Policies {
                 Ok(parsed) => parsed,
                 Err(errors) => {
                     problems.extend(
-                        errors.iter().map(|error| Problem::from_diagnostic(&file.name, &file.text, error, file.text.len())),
+                        errors
+                            .iter()
+                            .map(|error| Problem::from_diagnostic(&file.name, &file.text, error, file.text.len())),
                     );
                     continue;
                 }
@@ -114,11 +124,16 @@ impl Policies {
             all.extend(named);
         }
         if problems.is_empty() {
-            match PolicySet::from_policies(all) {
-                Ok(set) => {
-                    return Ok(Self { schema, set, authorizer: Authorizer::new(), actions, summaries });
+            match slice_by_action(&schema, &all) {
+                Ok(actions) => {
+                    return Ok(Self {
+                        schema,
+                        authorizer: Authorizer::new(),
+                        actions,
+                        summaries,
+                    });
                 }
-                Err(error) => problems.push(Problem::at("policies", "", 0, &error.to_string(), None)),
+                Err(message) => problems.push(Problem::at("policies", "", 0, &message, None)),
             }
         }
         problems.sort();
@@ -140,30 +155,33 @@ fn parse_schema(text: &str) -> Result<Schema, CompileError> {
     }
 }
 
-fn schema_error(message: &str) -> CompileError {
-    CompileError(vec![Problem::at("schema", "", 0, message, None)])
-}
-
-/// Each action with its groups alone, so that a decision copies a few entities and not the whole vocabulary.
-fn action_entities(schema: &Schema) -> Result<HashMap<String, (EntityUid, Entities)>, String> {
+fn slice_by_action(schema: &Schema, policies: &[Policy]) -> Result<HashMap<String, ActionSlice>, String> {
     let all = schema.action_entities().map_err(|error| error.to_string())?;
     let mut actions = HashMap::new();
     for uid in schema.actions() {
-        let wanted: BTreeSet<&EntityUid> = all.ancestors(uid).into_iter().flatten().chain([uid]).collect();
-        let entities = Entities::from_entities(wanted.into_iter().filter_map(|uid| all.get(uid).cloned()), None)
-            .map_err(|error| error.to_string())?;
-        actions.insert(uid.id().unescaped().to_owned(), (uid.clone(), entities));
+        let within: BTreeSet<&EntityUid> = all.ancestors(uid).into_iter().flatten().chain([uid]).collect();
+        let in_scope = |policy: &&Policy| match policy.action_constraint() {
+            ActionConstraint::Any => true,
+            ActionConstraint::Eq(wanted) => wanted == *uid,
+            ActionConstraint::In(wanted) => wanted.iter().any(|wanted| within.contains(wanted)),
+        };
+        let policies = PolicySet::from_policies(policies.iter().filter(in_scope).cloned()).map_err(|error| error.to_string())?;
+        let entities =
+            Entities::from_entities(within.iter().filter_map(|uid| all.get(uid).cloned()), None).map_err(|error| error.to_string())?;
+        actions.insert(
+            uid.id().unescaped().to_owned(),
+            ActionSlice {
+                uid: uid.clone(),
+                entities,
+                policies,
+            },
+        );
     }
     Ok(actions)
 }
 
 /// Gives each policy the id its annotation states.
-fn name_policies(
-    file: &PolicyFile,
-    parsed: &PolicySet,
-    summaries: &mut Vec<PolicySummary>,
-    problems: &mut Vec<Problem>,
-) -> Vec<Policy> {
+fn name_policies(file: &PolicyFile, parsed: &PolicySet, summaries: &mut Vec<PolicySummary>, problems: &mut Vec<Problem>) -> Vec<Policy> {
     for template in parsed.templates() {
         let offset = template.as_ref().loc().map_or(0, |loc| loc.start());
         problems.push(Problem::at(
@@ -174,8 +192,10 @@ fn name_policies(
             Some("write the principal or resource in place of ?principal or ?resource"),
         ));
     }
-    let mut policies: Vec<(usize, &Policy)> =
-        parsed.policies().map(|policy| (policy.as_ref().loc().map_or(0, |loc| loc.start()), policy)).collect();
+    let mut policies: Vec<(usize, &Policy)> = parsed
+        .policies()
+        .map(|policy| (policy.as_ref().loc().map_or(0, |loc| loc.start()), policy))
+        .collect();
     policies.sort_by_key(|(offset, _)| *offset);
     let mut named = Vec::with_capacity(policies.len());
     for (offset, policy) in policies {
@@ -184,10 +204,13 @@ fn name_policies(
         };
         for (key, _) in policy.annotations() {
             if !ANNOTATIONS.contains(&key) {
-                problem(
-                    &format!("unknown annotation @{key}"),
-                    &format!("known annotations are @{}", ANNOTATIONS.join(", @")),
+                // The first letter is enough among so few.
+                let meant = ANNOTATIONS.iter().find(|known| known.chars().next() == key.chars().next());
+                let hint = meant.map_or_else(
+                    || format!("known annotations are @{}", ANNOTATIONS.join(", @")),
+                    |known| format!("write @{known}"),
                 );
+                problem(&format!("unknown annotation @{key}"), &hint);
             }
         }
         let id = policy.annotation("id").unwrap_or_default();
@@ -218,7 +241,11 @@ fn name_policies(
             });
         }
         // A policy without a usable id is still validated, under an id no annotation can state, to report all at once.
-        let id = if named_here { id.to_owned() } else { format!("(policy at offset {offset})") };
+        let id = if named_here {
+            id.to_owned()
+        } else {
+            format!("(policy at offset {offset})")
+        };
         named.push(policy.new_id(PolicyId::new(id)));
     }
     named

@@ -82,25 +82,32 @@ impl Policies {
     pub fn decide(&self, request: Request) -> Answer {
         match self.try_decide(request) {
             Ok(answer) => answer,
-            Err(error) => Answer { allow: false, policies: Vec::new(), errors: vec![error] },
+            Err(error) => Answer {
+                allow: false,
+                policies: Vec::new(),
+                errors: vec![error],
+            },
         }
     }
 
     fn try_decide(&self, request: Request) -> Result<Answer, String> {
-        let (action, action_entities) = self
+        let action = self
             .actions
             .get(&request.action)
             .ok_or_else(|| format!("the schema has no action \"{}\"", request.action))?;
         let principal = uid(&request.principal.kind, &request.principal.id)?;
         let resource = uid(&request.resource.kind, &request.resource.id)?;
-        let entities = entities(action_entities, &principal, &request.groups, &resource, &request.resource)?;
+        let entities = entities(&action.entities, &principal, &request.groups, &resource, &request.resource)?;
         let context = Context::from_pairs(request.context.into_iter().map(|(name, value)| (name, value.into_expression())))
             .map_err(|error| error.to_string())?;
-        let query = cedar_policy::Request::new(principal, action.clone(), resource, context, Some(&self.schema))
+        let query = cedar_policy::Request::new(principal, action.uid.clone(), resource, context, Some(&self.schema))
             .map_err(|error| error.to_string())?;
-        let response = self.authorizer.is_authorized(&query, &self.set, &entities);
-        let mut policies: Vec<String> =
-            response.diagnostics().reason().map(|id| AsRef::<str>::as_ref(id).to_owned()).collect();
+        let response = self.authorizer.is_authorized(&query, &action.policies, &entities);
+        let mut policies: Vec<String> = response
+            .diagnostics()
+            .reason()
+            .map(|id| AsRef::<str>::as_ref(id).to_owned())
+            .collect();
         policies.sort();
         // Cedar skips a policy that errors; the skipped one may have been the forbid.
         let errors: Vec<String> = response.diagnostics().errors().map(ToString::to_string).collect();
@@ -115,9 +122,7 @@ impl Value {
             Self::Bool(value) => RestrictedExpression::new_bool(value),
             Self::Long(value) => RestrictedExpression::new_long(value),
             Self::Text(value) => RestrictedExpression::new_string(value),
-            Self::Set(values) => {
-                RestrictedExpression::new_set(values.into_iter().map(RestrictedExpression::new_string))
-            }
+            Self::Set(values) => RestrictedExpression::new_set(values.into_iter().map(RestrictedExpression::new_string)),
         }
     }
 }
@@ -136,13 +141,19 @@ fn entities(
     description: &ResourceRef,
 ) -> Result<Entities, String> {
     let groups = groups.iter().map(|group| uid("Group", group)).collect::<Result<HashSet<_>, _>>()?;
-    let parents =
-        description.parents.iter().map(|parent| uid(&parent.kind, &parent.id)).collect::<Result<HashSet<_>, _>>()?;
+    let parents = description
+        .parents
+        .iter()
+        .map(|parent| uid(&parent.kind, &parent.id))
+        .collect::<Result<HashSet<_>, _>>()?;
     let resource = if description.attrs.is_empty() {
         Entity::new_no_attrs(resource.clone(), parents)
     } else {
-        let attributes: HashMap<String, RestrictedExpression> =
-            description.attrs.iter().map(|(name, value)| (name.clone(), value.clone().into_expression())).collect();
+        let attributes: HashMap<String, RestrictedExpression> = description
+            .attrs
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone().into_expression()))
+            .collect();
         Entity::new(resource.clone(), attributes, parents).map_err(|error| error.to_string())?
     };
     actions
