@@ -250,7 +250,7 @@ impl Walker {
         if mode == Mode::Update && node.node("relation").is_some_and(|r| r.str("relname") == "pg_settings") {
             self.found.dynamic_settings = true;
         }
-        if node.node("where_clause").is_none() {
+        if *node.get("where_clause") == Value::None {
             self.found.without_where = true;
         }
         self.returning(node, node.node("returning_clause").is_some());
