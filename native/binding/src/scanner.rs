@@ -2,10 +2,14 @@
 //! loads the addon shares them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use napi::bindgen_prelude::{Error, Result, Status, Uint8ArraySlice, Uint32ArraySlice};
 use napi_derive::napi;
-use sluice_core::postgres::{RowPlan, mask_rows as mask_row_run};
+use sluice_core::postgres::{
+    CopyFormat, CopyOutcome, RowPlan, StreamKind, StreamMasker as Stream, mask_copy as mask_copy_run,
+    mask_rows as mask_row_run,
+};
 use sluice_core::scanner::{RuleSet, ScanError};
 
 use crate::registry::registry;
@@ -82,6 +86,111 @@ pub fn mask_rows(rules: u32, plan: u32, mut buf: Uint8ArraySlice, off: u32, len:
             })
         })
     })
+}
+
+/// Masks a run of complete `CopyData` messages in place; returns the new length, -1 when malformed, -2 when it does not end
+/// at the end of a row.
+///
+/// # Errors
+/// A bad argument, or the run could not be scanned.
+#[napi]
+#[expect(clippy::too_many_arguments, reason = "the interface of index.d.ts")]
+pub fn mask_copy(
+    rules: u32,
+    plan: u32,
+    format: u32,
+    first: bool,
+    mut buf: Uint8ArraySlice,
+    off: u32,
+    len: u32,
+    mut counts: Uint32ArraySlice,
+) -> Result<f64> {
+    guarded(|| {
+        let format = match format {
+            1 => CopyFormat::Text,
+            2 => CopyFormat::Csv,
+            3 => CopyFormat::Binary,
+            other => return Err(invalid(format!("there is no COPY format {other}; 1 is text, 2 CSV, 3 binary"))),
+        };
+        RULES::with(rules, |rules| {
+            PLANS::with(plan, |plan| {
+                let (run, counts) = target(&mut buf, off, len, &mut counts, rules.names().len() + 1)?;
+                Ok(match mask_copy_run(rules, plan, format, first, run, counts).map_err(failed)? {
+                    CopyOutcome::Masked(bytes) => length(bytes),
+                    CopyOutcome::Malformed => -1.0,
+                    CopyOutcome::Unfinished => -2.0,
+                })
+            })
+        })
+    })
+}
+
+/// Masks one row too large to hold whole.
+#[napi]
+pub struct StreamMasker {
+    rules: Arc<RuleSet>,
+    plan: Arc<RowPlan>,
+    stream: Stream,
+    /// It failed once: what it knows of the stream no longer holds.
+    failed: bool,
+}
+
+#[napi]
+impl StreamMasker {
+    /// A stream at its beginning; it keeps its rule set and plan.
+    ///
+    /// # Errors
+    /// An id that names nothing, or no such kind.
+    #[napi(constructor)]
+    pub fn new(rules: u32, plan: u32, kind: u32) -> Result<Self> {
+        let kind = match kind {
+            0 => StreamKind::DataRow,
+            1 => StreamKind::CopyText,
+            2 => StreamKind::CopyCsv,
+            3 => StreamKind::CopyBinary,
+            other => {
+                return Err(invalid(format!(
+                    "there is no kind of stream {other}; 0 is a DataRow, 1 COPY text, 2 CSV, 3 binary"
+                )));
+            }
+        };
+        let plan = PLANS::get(plan)?;
+        Ok(Self { rules: RULES::get(rules)?, stream: Stream::new(&plan, kind), plan, failed: false })
+    }
+
+    /// Masks in place what it can; returns how many bytes are final.
+    ///
+    /// # Errors
+    /// A bad argument, a broken stream, or a value that cannot carry a mask.
+    #[napi]
+    pub fn feed(
+        &mut self,
+        mut buf: Uint8ArraySlice,
+        off: u32,
+        len: u32,
+        last: bool,
+        mut counts: Uint32ArraySlice,
+    ) -> Result<f64> {
+        if self.failed {
+            return Err(invalid("the stream has failed before".to_owned()));
+        }
+        let (chunk, counts) = target(&mut buf, off, len, &mut counts, self.rules.names().len() + 1)?;
+        self.failed = true;
+        let done = guarded(|| {
+            self.stream
+                .feed(&self.rules, &self.plan, chunk, last, counts)
+                .map_err(|error| Error::new(Status::GenericFailure, error.to_string()))
+        })?;
+        self.failed = false;
+        Ok(length(done))
+    }
+
+    /// The most bytes a call can leave unconsumed.
+    #[napi(getter)]
+    #[must_use]
+    pub fn hold(&self) -> f64 {
+        length(Stream::hold(&self.rules))
+    }
 }
 
 /// Lengths come from a `u32`, so they are exact.

@@ -1,5 +1,5 @@
 //! What a record line costs: chain hash, leaf hash and its share of the tree's node hashes.
-#![expect(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench may panic")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench may panic")]
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use sluice_core::record::{Chain, PREFIX};

@@ -4,14 +4,19 @@
 //! value: what cannot carry one becomes NULL.
 
 mod binary;
+mod copy;
+mod fields;
 mod json;
 mod plan;
 mod rows;
+mod stream;
 mod types;
 mod value;
 
+pub use copy::{CopyFormat, CopyOutcome, mask_copy};
 pub use plan::RowPlan;
 pub use rows::mask_rows;
+pub use stream::{StreamError, StreamKind, StreamMasker};
 
 #[cfg(test)]
 mod tests;

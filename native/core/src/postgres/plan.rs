@@ -42,6 +42,11 @@ impl Column {
         Self { mask, class, binary, opaque_bytes: opaque_bytes && mask == Mask::Scan }
     }
 
+    /// The same column where every value is written as text (COPY).
+    pub(super) fn in_text(self) -> Self {
+        Self { binary: false, ..self }
+    }
+
     /// An element of an array or a field of a record, which has a type of its own.
     pub(super) fn nested(oid: u32) -> Self {
         Self::new(Mask::Scan, oid, true)
@@ -49,12 +54,13 @@ impl Column {
 }
 
 /// How COPY writes its rows, as far as it is not the format's default.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct CopyOptions {
     pub header: bool,
-    pub delimiter: u8,
-    pub quote: u8,
-    pub escape: u8,
+    pub delimiter: Option<u8>,
+    pub quote: Option<u8>,
+    pub escape: Option<u8>,
+    pub null: Option<Vec<u8>>,
 }
 
 /// What to do with each column of a result; immutable.
@@ -65,7 +71,7 @@ pub struct RowPlan {
     pub(super) scans: bool,
     /// Every row has to be looked into, whatever a scan of its raw bytes says.
     pub(super) every_row: bool,
-    pub(super) copy: Option<CopyOptions>,
+    pub(super) copy: CopyOptions,
 }
 
 impl RowPlan {
@@ -84,7 +90,7 @@ impl RowPlan {
         Ok(Self {
             scans: columns.iter().any(|c| c.mask == Mask::Scan),
             every_row: columns.iter().any(|c| c.opaque_bytes || matches!(c.mask, Mask::Pan | Mask::Whole)),
-            copy: spec.get("copy").filter(|copy| !copy.is_null()).map(copy_options).transpose()?,
+            copy: spec.get("copy").map(copy_options).transpose()?.unwrap_or_default(),
             columns,
         })
     }
@@ -111,18 +117,18 @@ fn column(value: &Value) -> Result<Column, CompileError> {
 }
 
 fn copy_options(value: &Value) -> Result<CopyOptions, CompileError> {
-    let byte = |name: &str, default: u8| match value.get(name).and_then(Value::as_str).map(str::as_bytes) {
-        None | Some([]) => Ok(default),
-        Some([byte]) => Ok(*byte),
+    let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::as_bytes);
+    let byte = |name: &str| match text(name) {
+        None | Some([]) => Ok(None),
+        Some(b"*") => Err(CompileError::new(format!("row plan: copy.{name} cannot be *, which masks are made of"))),
+        Some([byte]) => Ok(Some(*byte)),
         Some(_) => Err(CompileError::new(format!("row plan: copy.{name} is one byte"))),
     };
-    let quote = byte("quote", b'"')?;
     Ok(CopyOptions {
         header: value.get("header").and_then(Value::as_bool).unwrap_or(false),
-        // 0 stands for the format's own default.
-        delimiter: byte("delimiter", 0)?,
-        quote,
-        escape: byte("escape", quote)?,
+        delimiter: byte("delimiter")?,
+        quote: byte("quote")?,
+        escape: byte("escape")?,
+        null: text("null").map(<[u8]>::to_vec),
     })
 }
-

@@ -66,7 +66,7 @@ fn row_end(run: &[u8], at: usize, columns: usize) -> Option<usize> {
 
 /// Where a scan of the raw run saw something. It is a superset of what a scan of each value would see, because every
 /// value lies in the run as it is.
-struct Hints {
+pub(super) struct Hints {
     hot: Vec<Hot>,
     ends: Vec<usize>,
     next_hot: usize,
@@ -74,7 +74,7 @@ struct Hints {
 }
 
 impl Hints {
-    fn take(scratch: &mut Scratch) -> Self {
+    pub(super) fn take(scratch: &mut Scratch) -> Self {
         let mut hot = std::mem::take(&mut scratch.spare_hot);
         let mut ends = std::mem::take(&mut scratch.ends);
         hot.clear();
@@ -82,12 +82,12 @@ impl Hints {
         Self { hot, ends, next_hot: 0, next_end: 0 }
     }
 
-    fn give_back(self, scratch: &mut Scratch) {
+    pub(super) fn give_back(self, scratch: &mut Scratch) {
         scratch.spare_hot = self.hot;
         scratch.ends = self.ends;
     }
 
-    fn collect(&mut self, rules: &RuleSet, run: &[u8]) -> Result<(), ScanError> {
+    pub(super) fn collect(&mut self, rules: &RuleSet, run: &[u8]) -> Result<(), ScanError> {
         rules.kernel.prefilter(run, &mut self.hot);
         rules.expression_ends(run, &mut self.ends)?;
         self.ends.sort_unstable();
@@ -99,7 +99,7 @@ impl Hints {
     }
 
     /// What to look for in the value at `[start, end)`. Values must be asked for in order.
-    fn look(&mut self, start: usize, end: usize) -> Look {
+    pub(super) fn look(&mut self, start: usize, end: usize) -> Look {
         while self.hot.get(self.next_hot).is_some_and(|hot| hot.block * 64 + 64 <= start) {
             self.next_hot += 1;
         }
@@ -170,9 +170,7 @@ impl Rows<'_> {
                     if value::cover(self.rules, *column, value, self.scratch) == Covered::Null {
                         self.nulls.push((at - 4, length.cast_unsigned() as usize));
                     }
-                    if let Some(count) = self.counts.get_mut(self.rules.names().len()) {
-                        *count = count.saturating_add(1);
-                    }
+                    value::count_covered(self.rules, self.counts);
                 }
             }
             at = value_end;

@@ -117,6 +117,13 @@ fn cover_number_text(value: &mut [u8], keep_last: usize) {
     }
 }
 
+/// Counts a value masked by its column.
+pub(super) fn count_covered(rules: &RuleSet, counts: &mut [u32]) {
+    if let Some(count) = counts.get_mut(rules.names().len()) {
+        *count = count.saturating_add(1);
+    }
+}
+
 /// Looks for patterns in a value and covers what they find, in a form that its type can carry.
 pub(super) fn scan(
     rules: &RuleSet,
@@ -193,13 +200,7 @@ fn scan_nested(
     }
     match column.class {
         Class::Json { .. } => {
-            let mut marked = vec![false; value.len()];
-            for finding in &scratch.findings {
-                for (mark, byte) in marked.iter_mut().zip(value.iter()).take(finding.cover_end).skip(finding.cover_start) {
-                    *mark = !finding.digits_only || byte.is_ascii_digit();
-                }
-            }
-            json::cover(value, &marked);
+            json::Cover::default().apply(value, value.len(), &scratch.findings, 0);
         }
         Class::Integer { .. } | Class::Numeric | Class::Array(Element::Number) => {
             for finding in &scratch.findings {
@@ -218,8 +219,7 @@ fn scan_nested(
 /// `bytea` in text format: what its bytes say, not what its digits look like.
 fn scan_hex(rules: &RuleSet, value: &mut [u8], scratch: &mut Scratch, counts: &mut [u32]) -> Result<(), ScanError> {
     let Some(([b'\\', b'x'], digits)) = value.split_first_chunk_mut::<2>() else { return Ok(()) };
-    let nibble = |byte: u8| (byte as char).to_digit(16).unwrap_or(0) as u8;
-    let mut bytes: Vec<u8> = digits.as_chunks::<2>().0.iter().map(|[high, low]| nibble(*high) << 4 | nibble(*low)).collect();
+    let mut bytes = from_hex(digits);
     rules.find_parts(&bytes, true, true, scratch)?;
     if scratch.findings.is_empty() {
         return Ok(());
@@ -229,9 +229,20 @@ fn scan_hex(rules: &RuleSet, value: &mut [u8], scratch: &mut Scratch, counts: &m
         scratch.tally.add(finding, counts);
         finding.cover(&mut bytes, 0, b'*');
     }
-    for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(&bytes) {
-        let hex = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0') as u8;
+    to_hex(&bytes, digits);
+    Ok(())
+}
+
+/// The bytes that pairs of hexadecimal digits stand for; half a pair at the end is left out.
+pub(super) fn from_hex(digits: &[u8]) -> Vec<u8> {
+    let nibble = |byte: u8| (byte as char).to_digit(16).unwrap_or(0) as u8;
+    digits.as_chunks::<2>().0.iter().map(|[high, low]| nibble(*high) << 4 | nibble(*low)).collect()
+}
+
+/// Writes bytes as pairs of hexadecimal digits.
+pub(super) fn to_hex(bytes: &[u8], digits: &mut [u8]) {
+    let hex = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0') as u8;
+    for (pair, byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
         *pair = [hex(byte >> 4), hex(byte & 15)];
     }
-    Ok(())
 }

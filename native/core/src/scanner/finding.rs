@@ -35,11 +35,11 @@ impl Finding {
         }
     }
 
-    pub(crate) fn shifted(mut self, by: usize) -> Self {
-        self.start += by;
-        self.end += by;
-        self.cover_start += by;
-        self.cover_end += by;
+    /// The same finding in positions of a longer text, where what was `from` is `to`.
+    pub(crate) fn moved(mut self, to: usize, from: usize) -> Self {
+        for position in [&mut self.start, &mut self.end, &mut self.cover_start, &mut self.cover_end] {
+            *position = (*position + to).saturating_sub(from);
+        }
         self
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod finding;
 mod keywords;
 pub(crate) mod pan;
 mod rules;
+pub(crate) mod stream;
 mod track;
 
 pub use rules::{CompileError, RuleSet, ScanError};

@@ -46,6 +46,7 @@ pub(crate) struct Scratch {
     pub hot: Vec<Hot>,
     /// Borrowed by whoever goes over many values with one scan of them all.
     pub spare_hot: Vec<Hot>,
+    pub spare_bytes: Vec<u8>,
     pub ends: Vec<usize>,
     pub findings: Vec<Finding>,
     pub tally: Tally,
@@ -214,12 +215,6 @@ pub(crate) fn with_scratch<T>(use_it: impl FnOnce(&mut Scratch) -> T) -> T {
 /// The scan could not be done: nothing of its buffer may be sent.
 #[derive(Debug)]
 pub struct ScanError(String);
-
-impl ScanError {
-    pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self(message.into())
-    }
-}
 
 impl fmt::Display for ScanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

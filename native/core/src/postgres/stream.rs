@@ -1,0 +1,444 @@
+//! One row too large to hold whole, masked as it passes.
+
+use std::fmt;
+
+use super::binary::{read_i32, read_u16};
+use super::copy::SIGNATURE;
+use super::fields::{Dialect, End, FieldState, column_of};
+use super::json;
+use super::plan::{Column, Mask, RowPlan};
+use super::types::Class;
+use super::value::{self, Covered, Look};
+use crate::scanner::stream::TextStream;
+use crate::scanner::{RuleSet, ScanError, Scratch, with_scratch};
+
+/// What a stream consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamKind {
+    /// The body of one `DataRow`, behind its length.
+    DataRow,
+    /// Payload of a COPY in text format.
+    CopyText,
+    /// Payload of a COPY in CSV format.
+    CopyCsv,
+    /// Payload of a COPY in binary format.
+    CopyBinary,
+}
+
+/// The stream broke its format, or a value cannot carry a mask: nothing more of it may be sent.
+#[derive(Debug)]
+pub struct StreamError(String);
+
+impl fmt::Display for StreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StreamError {}
+
+impl From<ScanError> for StreamError {
+    fn from(error: ScanError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+fn broken(what: &str) -> StreamError {
+    StreamError(format!("the row is malformed: {what}"))
+}
+
+/// Values up to this many bytes are held until they are whole, and then masked as in a small row.
+const SMALL: usize = 4096;
+
+/// What goes on at the next byte.
+enum State {
+    /// A binary COPY may begin here.
+    Start,
+    /// A row: its number of columns.
+    Row,
+    /// A column: its length.
+    Column { index: usize, count: usize },
+    /// Inside a value of known length.
+    Value { index: usize, count: usize, left: usize, long: Long },
+    /// Inside the field of a line.
+    Field { index: usize, start: bool, reader: FieldState, long: Option<Long> },
+    /// Behind the trailer.
+    Done,
+}
+
+/// How a value too long to hold is masked.
+enum Long {
+    Pass,
+    Stars,
+    Zeros,
+    /// A JSON string of stars; whether its first quote is written.
+    JsonString { opened: bool },
+    /// `\x` and pairs of digits: how many bytes of it have passed.
+    Hex { passed: usize },
+    /// A field with quotes and escapes.
+    Field { state: FieldState },
+    Scan { text: Box<TextStream>, json: Option<json::Cover>, fill: u8 },
+    /// Hexadecimal digits of what is scanned, behind `\x`.
+    ScanHex { text: Box<TextStream>, prefix: bool },
+}
+
+/// Masks one row that comes in chunks. Memory is bounded by [`StreamMasker::hold`], whatever the row's size.
+pub struct StreamMasker {
+    kind: StreamKind,
+    dialect: Dialect,
+    state: State,
+    rows: usize,
+}
+
+impl StreamMasker {
+    /// A stream at its beginning.
+    #[must_use]
+    pub fn new(plan: &RowPlan, kind: StreamKind) -> Self {
+        let state = match kind {
+            StreamKind::DataRow => State::Row,
+            StreamKind::CopyBinary => State::Start,
+            StreamKind::CopyText | StreamKind::CopyCsv => FIRST_FIELD,
+        };
+        Self { kind, dialect: Dialect::new(kind == StreamKind::CopyCsv, &plan.copy), state, rows: 0 }
+    }
+
+    /// The most bytes a call can leave unconsumed.
+    #[must_use]
+    pub fn hold(rules: &RuleSet) -> usize {
+        // Hexadecimal text takes two bytes for each that is looked at.
+        (2 * rules.reach() + 2).max(SMALL + 4)
+    }
+
+    /// Masks in place what it can of `chunk`, which follows what the last call made final, and returns how many bytes are
+    /// final. The rest must come again, first, in the next call. `last`: nothing follows.
+    ///
+    /// # Errors
+    /// The stream broke its format, or a value cannot carry a mask.
+    pub fn feed(
+        &mut self,
+        rules: &RuleSet,
+        plan: &RowPlan,
+        chunk: &mut [u8],
+        last: bool,
+        counts: &mut [u32],
+    ) -> Result<usize, StreamError> {
+        with_scratch(|scratch| {
+            let mut feed = Feed { rules, plan, scratch, counts, last };
+            let mut at = 0;
+            loop {
+                let rest = chunk.get_mut(at..).unwrap_or_default();
+                if rest.is_empty() && self.at_rest() {
+                    break;
+                }
+                let took = self.step(&mut feed, rest)?;
+                match took {
+                    Some(bytes) => at += bytes,
+                    None if last => return Err(broken("it ends too early")),
+                    None => break,
+                }
+            }
+            if last && !self.complete() {
+                return Err(broken("it ends too early"));
+            }
+            Ok(at)
+        })
+    }
+
+    /// Nothing can be done without more bytes. (Columns of no length, and the ends of values, need none.)
+    fn at_rest(&self) -> bool {
+        match &self.state {
+            State::Column { index, count } => index < count,
+            State::Value { left, .. } => *left > 0,
+            _ => true,
+        }
+    }
+
+    fn complete(&self) -> bool {
+        match &self.state {
+            State::Done => true,
+            State::Row | State::Start => self.kind == StreamKind::CopyBinary,
+            State::Field { index, start, .. } => *index == 0 && *start,
+            State::Column { .. } | State::Value { .. } => false,
+        }
+    }
+
+    /// Takes one step: how many bytes became final, or `None` when more are needed.
+    fn step(&mut self, feed: &mut Feed, rest: &mut [u8]) -> Result<Option<usize>, StreamError> {
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Done => Err(broken("bytes behind its end")),
+            State::Start => self.start(feed, rest),
+            State::Row => self.row(feed, rest),
+            State::Column { index, count } if index == count => {
+                self.rows += 1;
+                self.state = if self.kind == StreamKind::DataRow { State::Done } else { State::Row };
+                Ok(Some(0))
+            }
+            State::Column { index, count } => self.column(feed, index, count, rest),
+            State::Value { index, count, left: 0, .. } => {
+                self.state = State::Column { index: index + 1, count };
+                Ok(Some(0))
+            }
+            State::Value { index, count, left, mut long } => {
+                let ends = left <= rest.len();
+                let piece = rest.get_mut(..left.min(rest.len())).unwrap_or_default();
+                let took = feed.piece(&self.dialect, &mut long, piece, ends)?;
+                self.state = State::Value { index, count, left: left - took, long };
+                Ok((took > 0).then_some(took))
+            }
+            State::Field { index, start, reader, long } => self.field(feed, index, start, reader, long, rest),
+        }
+    }
+
+    fn start(&mut self, feed: &Feed, rest: &[u8]) -> Result<Option<usize>, StreamError> {
+        let known = rest.len().min(SIGNATURE.len());
+        if rest.get(..known) != SIGNATURE.get(..known) {
+            // Not the beginning of the COPY, so it is the beginning of a row.
+            self.state = State::Row;
+            return Ok(Some(0));
+        }
+        let end = read_i32(rest, SIGNATURE.len() + 4).map(|extension| SIGNATURE.len() + 8 + extension.max(0) as usize);
+        if end.is_some_and(|end| end > SMALL) {
+            return Err(broken("an extension of its header"));
+        }
+        match end.filter(|end| *end <= rest.len()) {
+            Some(end) => {
+                self.state = State::Row;
+                Ok(Some(end))
+            }
+            None if feed.last => Err(broken("it ends in its header")),
+            None => {
+                self.state = State::Start;
+                Ok(None)
+            }
+        }
+    }
+
+    fn row(&mut self, feed: &Feed, rest: &[u8]) -> Result<Option<usize>, StreamError> {
+        let Some(count) = read_u16(rest, 0) else {
+            self.state = State::Row;
+            return Ok(None);
+        };
+        if count == u16::MAX && self.kind == StreamKind::CopyBinary {
+            self.state = State::Done;
+            return Ok(Some(2));
+        }
+        let count = usize::from(count);
+        let fits = count == feed.plan.columns.len()
+            || (feed.plan.columns.is_empty() && self.kind == StreamKind::CopyBinary);
+        if !fits {
+            return Err(broken("another number of columns than was described"));
+        }
+        self.state = State::Column { index: 0, count };
+        Ok(Some(2))
+    }
+
+    fn column(&mut self, feed: &mut Feed, index: usize, count: usize, rest: &mut [u8]) -> Result<Option<usize>, StreamError> {
+        self.state = State::Column { index, count };
+        let Some(length) = read_i32(rest, 0) else { return Ok(None) };
+        if length <= 0 {
+            if length < -1 {
+                return Err(broken("a negative length"));
+            }
+            self.state = State::Column { index: index + 1, count };
+            return Ok(Some(4));
+        }
+        let length = length.cast_unsigned() as usize;
+        let column = feed.plan.columns.get(index).copied().unwrap_or(Column::new(Mask::Whole, 0, true));
+        if let Some(value) = rest.get_mut(4..4 + length) {
+            feed.whole_value(column, value)?;
+            self.state = State::Column { index: index + 1, count };
+            return Ok(Some(4 + length));
+        }
+        if length <= SMALL {
+            return Ok(None);
+        }
+        self.state = State::Value { index, count, left: length, long: feed.long(column)? };
+        Ok(Some(4))
+    }
+
+    fn field(
+        &mut self,
+        feed: &mut Feed,
+        index: usize,
+        start: bool,
+        reader: FieldState,
+        long: Option<Long>,
+        rest: &mut [u8],
+    ) -> Result<Option<usize>, StreamError> {
+        let column = column_of(feed.plan, index, false).ok_or_else(|| broken("more columns than were described"))?;
+        let found = self.dialect.field_end(&mut reader.clone(), rest);
+        let next = |end: End| match end {
+            End::Row => FIRST_FIELD,
+            End::Field => State::Field { index: index + 1, start: true, reader: FieldState::default(), long: None },
+        };
+        if let Some((_, End::Row)) = found
+            && !feed.plan.columns.is_empty()
+            && index + 1 != feed.plan.columns.len()
+            && !(index == 0 && start && rest.starts_with(b"\\."))
+        {
+            return Err(broken("fewer columns than were described"));
+        }
+        match (found, long) {
+            (Some((length, end)), None) => {
+                let field = rest.get_mut(..length).unwrap_or_default();
+                if !(index == 0 && self.dialect.is_end_marker(field)) {
+                    self.dialect.mask_field(feed.rules, column, field, Look::ALL, feed.scratch, feed.counts)?;
+                }
+                self.state = next(end);
+                Ok(Some(length + 1))
+            }
+            (Some((length, end)), Some(mut long)) => {
+                let piece = rest.get_mut(..length).unwrap_or_default();
+                let took = feed.piece(&self.dialect, &mut long, piece, true)?;
+                if took < length {
+                    return Err(broken("a field could not be finished"));
+                }
+                self.state = next(end);
+                Ok(Some(length + 1))
+            }
+            (None, None) if rest.len() <= SMALL => {
+                self.state = State::Field { index, start, reader, long: None };
+                Ok(None)
+            }
+            (None, long) => {
+                let mut long = match long {
+                    Some(long) => long,
+                    None => feed.long_field(column),
+                };
+                let before = rest.to_vec();
+                let took = feed.piece(&self.dialect, &mut long, rest, false)?;
+                let mut reader = reader;
+                self.dialect.field_end(&mut reader, before.get(..took).unwrap_or_default());
+                self.state = State::Field { index, start: false, reader, long: Some(long) };
+                Ok((took > 0).then_some(took))
+            }
+        }
+    }
+}
+
+const FIRST_FIELD: State = State::Field { index: 0, start: true, reader: FieldState::START, long: None };
+
+/// One call's worth of context.
+struct Feed<'a> {
+    rules: &'a RuleSet,
+    plan: &'a RowPlan,
+    scratch: &'a mut Scratch,
+    counts: &'a mut [u32],
+    last: bool,
+}
+
+impl Feed<'_> {
+    fn whole_value(&mut self, column: Column, value: &mut [u8]) -> Result<(), StreamError> {
+        match column.mask {
+            Mask::None => {}
+            Mask::Scan => value::scan(self.rules, column, value, Look::ALL, self.scratch, self.counts)?,
+            Mask::Pan | Mask::Whole => {
+                if value::cover(self.rules, column, value, self.scratch) == Covered::Null {
+                    return Err(cannot_carry(column));
+                }
+                value::count_covered(self.rules, self.counts);
+            }
+        }
+        Ok(())
+    }
+
+    /// How a long value of a column is masked. One in a `pan` column is no card number and keeps nothing.
+    fn long(&mut self, column: Column) -> Result<Long, StreamError> {
+        let scan = |json: Option<json::Cover>, fill| Long::Scan { text: Box::default(), json, fill };
+        Ok(match (column.mask, column.class, column.binary) {
+            (Mask::None, ..) | (Mask::Scan, Class::Opaque | Class::Bits, _) => Long::Pass,
+            (Mask::Scan, Class::Bytea, false) => Long::ScanHex { text: Box::default(), prefix: false },
+            (Mask::Scan, Class::Json { .. }, _) => scan(Some(json::Cover::default()), b'*'),
+            // A number of thousands of digits is no card number.
+            (Mask::Scan, Class::Integer { .. } | Class::Numeric, _) => Long::Pass,
+            (Mask::Scan, class, false) if class.is_number() => scan(None, b'0'),
+            (Mask::Scan, ..) => scan(None, b'*'),
+            (Mask::Pan | Mask::Whole, class, binary) => {
+                let long = match (class, binary) {
+                    (Class::Text, _) | (Class::Bytea, true) => Long::Stars,
+                    (Class::Bytea, false) => Long::Hex { passed: 0 },
+                    (Class::Json { version_byte }, binary) if !(version_byte && binary) => Long::JsonString { opened: false },
+                    (Class::Numeric | Class::Bits, false) => Long::Zeros,
+                    _ => return Err(cannot_carry(column)),
+                };
+                value::count_covered(self.rules, self.counts);
+                long
+            }
+        })
+    }
+
+    fn long_field(&mut self, column: Column) -> Long {
+        match column.mask {
+            Mask::None => Long::Pass,
+            Mask::Scan => Long::Scan { text: Box::default(), json: None, fill: if column.class.is_number() { b'0' } else { b'*' } },
+            Mask::Pan | Mask::Whole => {
+                value::count_covered(self.rules, self.counts);
+                Long::Field { state: FieldState::default() }
+            }
+        }
+    }
+
+    /// Masks a piece of a long value; returns how many bytes of it are final. `ends`: the value ends with it.
+    fn piece(&mut self, dialect: &Dialect, long: &mut Long, piece: &mut [u8], ends: bool) -> Result<usize, StreamError> {
+        match long {
+            Long::Pass => {}
+            Long::Stars => piece.fill(b'*'),
+            Long::Zeros => piece.iter_mut().filter(|byte| byte.is_ascii_digit()).for_each(|byte| *byte = b'0'),
+            Long::JsonString { opened } => {
+                let first = !std::mem::replace(opened, true);
+                piece.fill(b'*');
+                if first && let Some(byte) = piece.first_mut() {
+                    *byte = b'"';
+                }
+                if ends && let Some(byte) = piece.last_mut() {
+                    *byte = b'"';
+                }
+            }
+            Long::Hex { passed } => {
+                for byte in piece.iter_mut() {
+                    match (*passed, *passed % 2) {
+                        (0, _) if *byte != b'\\' => return Err(broken("bytea in the escape format")),
+                        (0 | 1, _) => {}
+                        (_, 0) => *byte = b'2',
+                        _ => *byte = b'a',
+                    }
+                    *passed += 1;
+                }
+            }
+            Long::Field { state } => dialect.cover_piece(state, piece),
+            Long::Scan { text, json, fill } => {
+                let decided = text.decide(self.rules, piece, ends, self.scratch, self.counts)?;
+                let (findings, origin) = text.findings();
+                if let Some(json) = json {
+                    json.apply(piece, decided, findings, origin);
+                } else if let Some(part) = piece.get_mut(..decided) {
+                    for finding in findings {
+                        finding.cover(part, origin, *fill);
+                    }
+                }
+                text.advance(decided);
+                return Ok(decided);
+            }
+            Long::ScanHex { text, prefix } => {
+                let skip = if std::mem::replace(prefix, true) { 0 } else { 2 };
+                let digits = piece.get_mut(skip..).unwrap_or_default();
+                let mut bytes = value::from_hex(digits);
+                let decided = text.decide(self.rules, &bytes, ends, self.scratch, self.counts)?;
+                let (findings, origin) = text.findings();
+                if let Some(part) = bytes.get_mut(..decided) {
+                    for finding in findings {
+                        finding.cover(part, origin, b'*');
+                    }
+                    value::to_hex(part, digits);
+                }
+                text.advance(decided);
+                return Ok(skip + 2 * decided);
+            }
+        }
+        Ok(piece.len())
+    }
+}
+
+fn cannot_carry(column: Column) -> StreamError {
+    StreamError(format!("a value of a column to mask cannot carry a mask in a row this large ({:?})", column.class))
+}
