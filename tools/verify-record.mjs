@@ -19,9 +19,11 @@ import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, s
 
 const sha256 = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest();
 const BYTE = [Buffer.of(0), Buffer.of(1)];
+const NO_LINE = '0'.repeat(64);
 const TYPES = 'intent result output deny approval auth session config read recorder checkpoint'.split(' ');
 
 const [problems, notes] = [[], []];
+const origins = new Set();
 let [lineCount, checkpointCount, segmentCount] = [0, 0, 0];
 const problem = (where, message) => problems.push(`${where}: ${message}`);
 
@@ -120,7 +122,8 @@ function headerOf(line) {
   if (type !== 'recorder' || (event !== 'start' && event !== 'rotate') || typeof tree?.size !== 'number') return null;
   const state = treeFrom(tree.size, tree.frontier ?? []);
   if (state === null || previous === undefined) return null;
-  return { segment, tree: state, previous: previous?.segment ?? 0, head: previous?.head ?? '0'.repeat(64), origin: `${line.gateway}-${line.process}/record` };
+  const origin = `${line.gateway}-${line.process}/record`;
+  return { segment, origin, tree: state, previous: previous?.segment ?? 0, head: previous?.head ?? NO_LINE };
 }
 
 function verifyChain(directory, segments, keys, keptNotes) {
@@ -134,9 +137,11 @@ function verifyChain(directory, segments, keys, keptNotes) {
   if (chain.covered < 0) problem(directory, 'there is no checkpoint that holds');
   if (chain.tree === null) return;
   compareKept(chain, directory);
-  for (const kept of chain.kept) problem(directory, `a checkpoint kept elsewhere covers ${kept.size} lines, the record has ${chain.tree.size}: its end was cut off`);
+  for (const { size } of chain.kept)
+    problem(directory, `a kept checkpoint covers ${size} lines, there are ${chain.tree.size}: the end was cut off`);
   const rest = chain.tree.size - chain.covered - 1;
-  if (chain.covered >= 0 && rest > 0) notes.push(`${directory}: ${rest} lines follow the last checkpoint (${chain.coveredAt}); no signature covers them yet`);
+  if (chain.covered >= 0 && rest > 0)
+    notes.push(`${directory}: ${rest} lines follow the last checkpoint (${chain.coveredAt}), unsigned yet`);
 }
 
 function verifySegment(directory, path, last, chain, keys, keptNotes) {
@@ -155,7 +160,7 @@ function verifySegment(directory, path, last, chain, keys, keptNotes) {
     if (line === null) return stop(where, 'not a line of a record');
     if (number === 1 && !enterSegment(directory, path, where, line, chain, keys, keptNotes)) return false;
     if (line.seq !== chain.tree.size) return stop(where, `seq is ${line.seq} where ${chain.tree.size} follows`);
-    if (line.prev !== chain.head) return stop(where, 'prev is not the hash of the line before: one of the two was altered, moved, inserted or removed');
+    if (line.prev !== chain.head) return stop(where, 'prev is not the hash of the line before: one of the two was altered or moved');
     if (!TYPES.includes(line.type)) problem(where, `unknown type ${line.type}`);
     compareKept(chain, where);
     if (line.type === 'checkpoint') checkCheckpoint(where, line, chain, keys);
@@ -171,7 +176,8 @@ function verifySegment(directory, path, last, chain, keys, keptNotes) {
     lineCount += 1;
   }
   if (number === 0) problem(path, 'the segment is empty');
-  else if (leavesGood && Math.floor(leaves.length / 32) > number) problem(`${path}:${number}`, 'leaf hashes are kept for more lines: the end of the segment was cut off');
+  else if (leavesGood && leaves.length >= (number + 1) * 32)
+    problem(`${path}:${number}`, 'leaf hashes are kept for more lines: cut off here');
   return number > 0;
 }
 
@@ -197,6 +203,7 @@ function enterSegment(directory, path, where, line, chain, keys, keptNotes) {
   if (header.segment !== numberOf(path)) problem(where, `the header is that of segment ${header.segment}`);
   if (chain.origin === '') {
     chain.origin = header.origin;
+    origins.add(header.origin);
     for (const note of keptNotes) {
       try {
         chain.kept.push(openNote(note, keys));
@@ -210,11 +217,12 @@ function enterSegment(directory, path, where, line, chain, keys, keptNotes) {
   }
   if (chain.previous !== 0) {
     if (header.previous !== chain.previous) problem(where, `segment ${header.previous} should come before, not ${chain.previous}`);
-    if (chain.tree !== null && (chain.head !== header.head || !sameTree(chain.tree, header.tree))) problem(where, 'the header does not continue the segment before it');
+    const continues = chain.tree === null || (chain.head === header.head && sameTree(chain.tree, header.tree));
+    if (!continues) problem(where, 'the header does not continue the segment before it');
   } else if (header.previous !== 0) {
     notes.push(`${where}: the record begins with line ${header.tree.size}: older segments are not here`);
     compareOldLeaves(directory, where, header);
-  } else if (header.tree.size !== 0 || header.head !== '0'.repeat(64)) {
+  } else if (header.tree.size !== 0 || header.head !== NO_LINE) {
     problem(where, 'the header names lines before it, but no segment');
   }
   chain.tree = header.tree;
@@ -240,7 +248,7 @@ function checkCheckpoint(where, line, chain, keys) {
     const signed = openNote(String(line.note), keys);
     if (signed.origin !== chain.origin) throw new Error(`it is a checkpoint of ${signed.origin}`);
     if (signed.size !== chain.tree.size) throw new Error(`it covers ${signed.size} lines where ${chain.tree.size} come before it`);
-    if (!signed.root.equals(rootOf(chain.tree))) throw new Error('the signed tree is not that of the lines: something before this was altered');
+    if (!signed.root.equals(rootOf(chain.tree))) throw new Error('the signed tree is not that of the lines: one before this was altered');
     chain.covered = signed.size;
     chain.coveredAt = line.t;
   } catch (error) {
@@ -249,13 +257,15 @@ function checkCheckpoint(where, line, chain, keys) {
 }
 
 function compareKept(chain, where) {
-  for (const kept of chain.kept.filter(({ size }) => size === chain.tree.size)) {
-    if (!kept.root.equals(rootOf(chain.tree))) problem(where, `a checkpoint kept elsewhere signed another tree of ${kept.size} lines: the record was rewritten`);
-  }
-  chain.kept = chain.kept.filter(({ size }) => size !== chain.tree.size);
+  const reached = chain.kept.filter(({ size }) => size === chain.tree.size);
+  chain.kept = chain.kept.filter((kept) => !reached.includes(kept));
+  const rewritten = reached.some(({ root }) => !root.equals(rootOf(chain.tree)));
+  if (rewritten) problem(where, `a kept checkpoint signed another tree of ${chain.tree.size} lines: the record was rewritten`);
 }
 
 // ---- the command
+
+const USAGE = 'usage: verify-record.mjs PATH [--key KEY] [--checkpoint FILE]... [--json]\n';
 
 function main(args) {
   let target;
@@ -270,30 +280,36 @@ function main(args) {
     else target = arg.replace(/(.)\/+$/, '$1');
   }
   if (target === undefined || !existsSync(target)) {
-    process.stderr.write(target === undefined ? 'usage: verify-record.mjs PATH [--key KEY] [--checkpoint FILE]... [--json]\n' : `${target}: not found\n`);
+    process.stderr.write(target === undefined ? USAGE : `${target}: not found\n`);
     return 2;
   }
   const single = statSync(target).isFile();
   let chains = [single ? `${target}/..`.replace(/[^/]+\/\.\.$/, '.') : target];
   if (!single && segmentsIn(target).length === 0) {
     const below = existsSync(`${target}/record`) ? `${target}/record` : target;
-    chains = readdirSync(below).map((name) => `${below}/${name}`).filter((path) => statSync(path).isDirectory() && segmentsIn(path).length > 0);
+    chains = readdirSync(below)
+      .map((name) => `${below}/${name}`)
+      .filter((path) => statSync(path).isDirectory() && segmentsIn(path).length > 0);
     if (chains.length === 0) problem(target, 'there is no record here');
   }
   for (const directory of chains) {
     let keys = [];
     const file = key ?? `${directory}/../../keys/record.pub`;
     try {
-      keys = (existsSync(file) ? readFileSync(file, 'utf8') : (key ?? '')).split('\n').filter((line) => line.trim() !== '').map(readKey);
+      const text = existsSync(file) ? readFileSync(file, 'utf8') : (key ?? '');
+      keys = text.split('\n').filter(Boolean).map(readKey);
     } catch (error) {
       problem(file, error.message);
     }
     verifyChain(directory, single ? [target] : segmentsIn(directory), keys, kept);
   }
+  for (const note of kept)
+    if (!origins.has(note.split('\n')[0])) problem(target, `no chain here is that of the kept checkpoint of ${note.split('\n')[0]}`);
   const ok = problems.length === 0;
   const report = { ok, lines: lineCount, segments: segmentCount, checkpoints: checkpointCount, problems, notes };
-  const text = [...problems.map((line) => `PROBLEM ${line}`), ...notes.map((line) => `note    ${line}`), `${ok ? 'OK' : 'NOT OK'}: ${lineCount} lines, ${segmentCount} segments, ${checkpointCount} checkpoints, ${problems.length} problems`].join('\n');
-  process.stdout.write(`${json ? JSON.stringify(report) : text}\n`);
+  const summary = `${ok ? 'OK' : 'NOT OK'}: ${lineCount} lines, ${segmentCount} segments, ${checkpointCount} checkpoints`;
+  const text = [...problems.map((line) => `PROBLEM ${line}`), ...notes.map((line) => `note    ${line}`), summary];
+  process.stdout.write(`${json ? JSON.stringify(report) : text.join('\n')}\n`);
   return ok ? 0 : 1;
 }
 

@@ -2,8 +2,9 @@
  * Checkpoints in the form of C2SP tlog-checkpoint: a signed note whose text is origin, tree size and tree root. The key's
  * name is the origin, so one Ed25519 key of a data directory has one verifier line per chain in `record.pub`.
  */
-import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign, verify } from 'node:crypto';
+
 import type { KeyObject } from 'node:crypto';
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign, verify } from 'node:crypto';
 import { existsSync, linkSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makePrivateDirectory, syncDirectory } from './files.ts';
@@ -81,7 +82,10 @@ export function openSigner(dataDir: string, origin: string): CheckpointSigner {
 
 /** Reads verifier keys, one a line. Throws on a line that is none. */
 export function parseVerifierKeys(text: string): VerifierKey[] {
-  return text.split('\n').filter((line) => line.trim() !== '').map(parseVerifierKey);
+  return text
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map(parseVerifierKey);
 }
 
 function parseVerifierKey(line: string): VerifierKey {

@@ -30,7 +30,9 @@ export function claimSlot(dataDir: string, gateway: string, prefix = ''): Slot {
     if (lock.held) return { directory, process, lock };
   }
   throw new GatewayError({
-    code: 'record_slots', source: 'gateway', phase: 'record',
+    code: 'record_slots',
+    source: 'gateway',
+    phase: 'record',
     publicMessage: `${MOST_SLOTS} processes write records of ${gateway} under ${dataDir} already`,
     hint: 'stop some of them, or give this gateway its own data_dir',
   });

@@ -34,12 +34,16 @@ export class LeavesCheck {
     const read = readSync(this.#fd, stored, 0, stored.length, this.#position);
     for (let off = 0; off + HASH <= read; off += HASH) {
       if (stored.compare(leaves, off, off + HASH, off, off + HASH) !== 0) {
-        return this.#fail({ line: (this.#position + off) / HASH + 1, message: 'the leaf hash kept beside the segment is another than that of the line' });
+        return this.#fail({
+          line: (this.#position + off) / HASH + 1,
+          message: 'the leaf hash kept beside the segment is another than that of the line',
+        });
       }
     }
     this.#position += read;
     if (read < leaves.length) {
-      if (!this.#growing) return this.#fail({ line: Math.floor(this.#position / HASH) + 1, message: 'leaf hashes are missing from here on' });
+      if (!this.#growing)
+        return this.#fail({ line: Math.floor(this.#position / HASH) + 1, message: 'leaf hashes are missing from here on' });
       this.#ended = true;
     }
     return null;
@@ -73,7 +77,11 @@ export function treeOfLeaves(segments: readonly string[]): { size: number; front
     for (let off = 0; off + HASH <= leaves.length; off += HASH) {
       let hash = leaves.subarray(off, off + HASH);
       for (let carry = size; carry % 2 === 1; carry = Math.floor(carry / 2)) {
-        hash = createHash('sha256').update('\x01', 'latin1').update(frontier.pop() as Buffer).update(hash).digest();
+        hash = createHash('sha256')
+          .update('\x01', 'latin1')
+          .update(frontier.pop() as Buffer)
+          .update(hash)
+          .digest();
       }
       frontier.push(hash);
       size++;

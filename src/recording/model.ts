@@ -1,7 +1,17 @@
 /** The record as the rest of the gateway sees it. The format on disk is in docs/record-format.md. */
 
 export type LineType =
-  | 'intent' | 'result' | 'output' | 'deny' | 'approval' | 'auth' | 'session' | 'config' | 'read' | 'recorder' | 'checkpoint';
+  | 'intent'
+  | 'result'
+  | 'output'
+  | 'deny'
+  | 'approval'
+  | 'auth'
+  | 'session'
+  | 'config'
+  | 'read'
+  | 'recorder'
+  | 'checkpoint';
 
 export type Durability = 'durable' | 'buffered';
 

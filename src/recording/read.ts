@@ -69,8 +69,14 @@ export function parseLine(buf: Buffer, start: number, end: number): RecordLine |
 function isLine(value: unknown): value is RecordLine {
   if (typeof value !== 'object' || value === null) return false;
   const line = value as Record<string, unknown>;
-  return line['v'] === 1 && typeof line['prev'] === 'string' && Number.isSafeInteger(line['seq'])
-    && typeof line['t'] === 'string' && typeof line['type'] === 'string' && typeof line['sid'] === 'string';
+  return (
+    line['v'] === 1 &&
+    typeof line['prev'] === 'string' &&
+    Number.isSafeInteger(line['seq']) &&
+    typeof line['t'] === 'string' &&
+    typeof line['type'] === 'string' &&
+    typeof line['sid'] === 'string'
+  );
 }
 
 /** A line with the place where it stands. */

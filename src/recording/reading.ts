@@ -15,7 +15,13 @@ export interface Reading {
 /** Writes a `read` line and waits until it is durable. Throws GatewayError when it could not be written. */
 export async function recordReading({ dataDir, gateway, version, command, args }: Reading): Promise<void> {
   const recorder = openRecorder({
-    dataDir, gateway, version, durability: 'durable', segmentBytes: 64 << 20, checkpointSeconds: 60, processPrefix: 'cli-',
+    dataDir,
+    gateway,
+    version,
+    durability: 'durable',
+    segmentBytes: 64 << 20,
+    checkpointSeconds: 60,
+    processPrefix: 'cli-',
   });
   const { username, uid } = userInfo();
   recorder.append('read', '', JSON.stringify({ command, args, user: username, uid }).slice(1, -1));

@@ -4,17 +4,19 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { GatewayError } from '../errors.ts';
 import { listSegments } from './directory.ts';
-import { diskFiles } from './files.ts';
 import type { RecordFiles } from './files.ts';
+import { diskFiles } from './files.ts';
 import { jsonBytes, jsonString } from './json.ts';
 import type { Durability } from './model.ts';
-import { readLines } from './read.ts';
 import type { RecordLine } from './read.ts';
+import { readLines } from './read.ts';
 import { CHAIN, recorded, recordSession, TempDir, testRecorder, verifyBoth } from './testing.ts';
 import { verifyRecord } from './verify.ts';
 
 let dir: TempDir;
-beforeEach(() => { dir = new TempDir(); });
+beforeEach(() => {
+  dir = new TempDir();
+});
 afterEach(() => dir.remove());
 
 const linesOf = (chain = CHAIN): RecordLine[] => [...readLines(join(dir.path, chain))].map(({ line }) => line);
@@ -26,8 +28,14 @@ for (const durability of ['durable', 'buffered'] satisfies Durability[]) {
       await recordSession(recorder, 's1', 5);
       await recorder.close();
       const lines = linesOf();
-      assert.deepEqual(lines.map(({ seq }) => seq), lines.map((_, i) => i));
-      assert.deepEqual(lines.filter(({ type }) => type === 'intent').map((line) => line['text']), [1, 2, 3, 4, 5].map((n) => `select ${n}`));
+      assert.deepEqual(
+        lines.map(({ seq }) => seq),
+        lines.map((_, i) => i),
+      );
+      assert.deepEqual(
+        lines.filter(({ type }) => type === 'intent').map((line) => line['text']),
+        [1, 2, 3, 4, 5].map((n) => `select ${n}`),
+      );
       assert.equal(Buffer.from(String(lines.find(({ type }) => type === 'output')?.['data']), 'base64').toString(), 'row 1\n');
       assert.deepEqual(verifyBoth(dir.path).problems, []);
     });
@@ -47,7 +55,12 @@ for (const durability of ['durable', 'buffered'] satisfies Durability[]) {
               if (n === 2) {
                 // What a waiter appends goes into the next batch, and does not disturb this one.
                 recorder.append('result', 's1', '"intent":2');
-                recorder.whenRecorded({ onRecorded: () => { told.push('again'); resolve(); } });
+                recorder.whenRecorded({
+                  onRecorded: () => {
+                    told.push('again');
+                    resolve();
+                  },
+                });
               }
             },
           });
@@ -85,7 +98,10 @@ for (const durability of ['durable', 'buffered'] satisfies Durability[]) {
 
     test('refuses a line past all bounds, and goes on', async () => {
       const recorder = testRecorder(dir.path, { durability });
-      assert.throws(() => recorder.append('intent', 's1', `"text":"${'x'.repeat(65 << 20)}"`), (error: unknown) => error instanceof GatewayError && error.code === 'record_too_large');
+      assert.throws(
+        () => recorder.append('intent', 's1', `"text":"${'x'.repeat(65 << 20)}"`),
+        (error: unknown) => error instanceof GatewayError && error.code === 'record_too_large',
+      );
       recorder.append('intent', 's1', '"op":1');
       await recorded(recorder);
       await recorder.close();
@@ -142,14 +158,18 @@ for (const durability of ['durable', 'buffered'] satisfies Durability[]) {
       const recorder = testRecorder(dir.path, { durability, files: failing('write', 'ENOSPC', 40) });
       let acknowledged = -1;
       const outcomes: string[] = [];
-      await assert.rejects(async () => {
-        for (;;) {
-          const seq = recorder.append('intent', 's1', `"op":1,"text":"${'x'.repeat(300)}"`);
-          recorder.whenRecorded({ onRecorded: (error) => outcomes.push(error === null ? 'ok' : 'error') });
-          await recorded(recorder);
-          acknowledged = seq;
-        }
-      }, (error: unknown) => error instanceof GatewayError && error.code === 'record_failed' && (error.cause as NodeJS.ErrnoException).code === 'ENOSPC');
+      await assert.rejects(
+        async () => {
+          for (;;) {
+            const seq = recorder.append('intent', 's1', `"op":1,"text":"${'x'.repeat(300)}"`);
+            recorder.whenRecorded({ onRecorded: (error) => outcomes.push(error === null ? 'ok' : 'error') });
+            await recorded(recorder);
+            acknowledged = seq;
+          }
+        },
+        (error: unknown) =>
+          error instanceof GatewayError && error.code === 'record_failed' && (error.cause as NodeJS.ErrnoException).code === 'ENOSPC',
+      );
       assert.ok(acknowledged > 0);
       assert.equal(outcomes.filter((outcome) => outcome === 'error').length, 1);
       assert.equal(recorder.failure?.code, 'record_failed');
@@ -172,7 +192,13 @@ for (const durability of ['durable', 'buffered'] satisfies Durability[]) {
 
       test('lines of one tick share one sync, and lines that nobody waits for take none at once', async () => {
         let syncs = 0;
-        const files: RecordFiles = { ...diskFiles, syncData: (fd, done) => { syncs++; diskFiles.syncData(fd, done); } };
+        const files: RecordFiles = {
+          ...diskFiles,
+          syncData: (fd, done) => {
+            syncs++;
+            diskFiles.syncData(fd, done);
+          },
+        };
         const recorder = testRecorder(dir.path, { files });
         const all = Array.from({ length: 50 }, (_, n) => {
           recorder.append('intent', `s${n}`, '"op":1');
@@ -199,7 +225,14 @@ for (const durability of ['durable', 'buffered'] satisfies Durability[]) {
       assert.equal(again.origin, 'gw-1/record');
       await again.close();
       assert.deepEqual(verifyBoth(dir.path).problems, []);
-      assert.equal(linesOf().filter(({ type }) => type === 'recorder').map((line) => line['event']).join(), 'start,stop,start,stop', 'a clean start recovers nothing');
+      assert.equal(
+        linesOf()
+          .filter(({ type }) => type === 'recorder')
+          .map((line) => line['event'])
+          .join(),
+        'start,stop,start,stop',
+        'a clean start recovers nothing',
+      );
     });
   });
 }

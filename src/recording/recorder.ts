@@ -3,19 +3,19 @@ import { hostname } from 'node:os';
 import { RecordChain } from '../../native/binding/index.js';
 import { GatewayError } from '../errors.ts';
 import { Batch } from './batch.ts';
-import { openSigner } from './checkpoint.ts';
 import type { CheckpointSigner } from './checkpoint.ts';
-import { systemClock, TimeFormat } from './clock.ts';
+import { openSigner } from './checkpoint.ts';
 import type { Clock } from './clock.ts';
-import { claimSlot } from './directory.ts';
+import { systemClock, TimeFormat } from './clock.ts';
 import type { Slot } from './directory.ts';
-import { diskFiles, noFailpoints } from './files.ts';
+import { claimSlot } from './directory.ts';
 import type { Failpoints, RecordFiles } from './files.ts';
+import { diskFiles, noFailpoints } from './files.ts';
 import { jsonString } from './json.ts';
 import type { Durability, LineType, Recorder, RecordWaiter } from './model.ts';
 import { OpenWork } from './open-work.ts';
-import { recoverChain, recoveryLines } from './recovery.ts';
 import type { ChainEnd } from './recovery.ts';
+import { recoverChain, recoveryLines } from './recovery.ts';
 import { SegmentFile } from './segment.ts';
 
 export interface RecorderOptions {
@@ -200,7 +200,9 @@ export class FileRecorder implements Recorder {
     if (this.#failure !== null) throw this.#failure;
     if (bytes <= MAX_LINE && this.#open.used + bytes <= MAX_PENDING) return;
     throw new GatewayError({
-      code: 'record_too_large', source: 'gateway', phase: 'record',
+      code: 'record_too_large',
+      source: 'gateway',
+      phase: 'record',
       publicMessage: bytes > MAX_LINE ? 'the operation is too large to be recorded' : 'more is waiting to be recorded than memory allows',
     });
   }
@@ -362,7 +364,8 @@ export class FileRecorder implements Recorder {
     segment.finish((error) => {
       this.#finishing--;
       if (error !== null) this.#fail(error);
-      else if (this.#closing !== null && this.#finishing === 0 && !this.#tickScheduled && !this.#syncing && this.#open.lines === 0) this.#finishClose();
+      else if (this.#closing !== null && this.#finishing === 0 && !this.#tickScheduled && !this.#syncing && this.#open.lines === 0)
+        this.#finishClose();
     });
   }
 
@@ -370,8 +373,15 @@ export class FileRecorder implements Recorder {
     const { gateway, version, policySnapshot } = this.#options;
     const state = JSON.parse(this.#chain.state()) as { size: number; head: string; frontier: string[] };
     const members = {
-      event, gateway, process: this.#slot.process, software: `sluice ${version}`, durability: this.durability,
-      host: hostname(), pid: process.pid, clock: 'system', segment,
+      event,
+      gateway,
+      process: this.#slot.process,
+      software: `sluice ${version}`,
+      durability: this.durability,
+      host: hostname(),
+      pid: process.pid,
+      clock: 'system',
+      segment,
       previous: previous === 0 ? null : { segment: previous, head: state.head },
       tree: { size: state.size, frontier: state.frontier },
       open: this.#openWork.toJSON(),
@@ -412,7 +422,10 @@ export class FileRecorder implements Recorder {
   #recordError(cause: unknown): GatewayError {
     if (cause instanceof GatewayError) return cause;
     return new GatewayError({
-      code: 'record_failed', source: 'gateway', phase: 'record', cause,
+      code: 'record_failed',
+      source: 'gateway',
+      phase: 'record',
+      cause,
       publicMessage: 'the operation could not be recorded, so it was not forwarded',
       hint: 'the gateway stopped forwarding; its log says what happened to the record',
     });
@@ -430,7 +443,12 @@ export class FileRecorder implements Recorder {
     this.#closing = null;
     if (this.#failure === null) {
       // From here on nothing is accepted any more.
-      this.#failure = new GatewayError({ code: 'record_closed', source: 'gateway', phase: 'shutdown', publicMessage: 'the gateway is shutting down' });
+      this.#failure = new GatewayError({
+        code: 'record_closed',
+        source: 'gateway',
+        phase: 'shutdown',
+        publicMessage: 'the gateway is shutting down',
+      });
       this.#segment.finish((error) => end(error));
     } else {
       this.#segment.close();

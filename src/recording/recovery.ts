@@ -4,16 +4,15 @@
  * and the chain is not opened over it.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, fsyncSync, ftruncateSync, openSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, ftruncateSync, openSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { RecordChain } from '../../native/binding/index.js';
 import { GatewayError } from '../errors.ts';
 import { leavesPath, listSegments, segmentNumber } from './directory.ts';
 import { syncDirectory } from './files.ts';
 import { headerState } from './header.ts';
 import { OpenWork } from './open-work.ts';
-import { parseLine, readChunks, readLastLine } from './read.ts';
 import type { RecordLine } from './read.ts';
+import { parseLine, readChunks, readLastLine } from './read.ts';
 
 const NEWLINE = 10;
 /** Entries in one `recover` line; the rest go into further ones. */
@@ -63,7 +62,13 @@ export function recoverChain(directory: string): ChainEnd {
     }
     syncFile(path);
     writeFileSync(leavesPath(path), scan.chain.takeLeaves(), { mode: 0o600, flush: true });
-    return { state: scan.chain.state(), segment: segmentNumber(path), dropped, ...scan.openWork.toJSON(), clean: scan.sealed && dropped.length === 0 };
+    return {
+      state: scan.chain.state(),
+      segment: segmentNumber(path),
+      dropped,
+      ...scan.openWork.toJSON(),
+      clean: scan.sealed && dropped.length === 0,
+    };
   }
   return { state: '', segment: 0, dropped, sessions: [], intents: [], clean: true };
 }
@@ -154,7 +159,8 @@ function refuseIfSynced(path: string, scan: Scan): void {
       const end = newline < 0 || newline > chunk.len ? chunk.len : newline;
       const match = MARKED.exec(chunk.buf.toString('latin1', start, Math.min(end, start + 400)));
       // A damaged line that is linked well says nothing of the lines before it but what is true.
-      if (match !== null && !first && Number(match[2] ?? match[1]) > 0 && Number(match[2] ?? firstBad + 1) > firstBad) throw broken(path, scan.goodLines + 1);
+      if (match !== null && !first && Number(match[2] ?? match[1]) > 0 && Number(match[2] ?? firstBad + 1) > firstBad)
+        throw broken(path, scan.goodLines + 1);
       first = false;
       start = end + 1;
     }
@@ -163,7 +169,9 @@ function refuseIfSynced(path: string, scan: Scan): void {
 
 function broken(path: string, line: number): GatewayError {
   return new GatewayError({
-    code: 'record_broken', source: 'gateway', phase: 'record',
+    code: 'record_broken',
+    source: 'gateway',
+    phase: 'record',
     publicMessage: `${path}:${line}: the chain of the record is broken here, and lines after it show that this part was on disk before: not the work of a crash`,
     hint: 'run `sluice verify` on the directory, keep it as evidence, and move it away before starting again',
   });
@@ -173,7 +181,9 @@ function checkLink(before: string, path: string, headerPrev: string): void {
   const last = readLastLine(before);
   if (last !== null && createHash('sha256').update(last).digest('hex') === headerPrev) return;
   throw new GatewayError({
-    code: 'record_broken', source: 'gateway', phase: 'record',
+    code: 'record_broken',
+    source: 'gateway',
+    phase: 'record',
     publicMessage: `${before}: its last line is not the one that ${path} continues`,
     hint: 'run `sluice verify` on the directory, keep it as evidence, and move it away before starting again',
   });

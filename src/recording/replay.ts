@@ -1,7 +1,7 @@
 /** A session as it went: what was asked, what came back, in the order of the record. */
 import { readLines } from './read.ts';
-import { showSession } from './sessions.ts';
 import type { OperationView, SessionSummary } from './sessions.ts';
+import { showSession } from './sessions.ts';
 
 /**
  * Turns bytes of a session into text for people. `protocol` is the one of its start line, `stream` says which way or channel
@@ -25,14 +25,31 @@ const PIECE = 16 << 20;
 export function replaySession(path: string, sid: string, render: OutputRenderer): Replay | null {
   const detail = showSession(path, sid);
   if (detail === null) return null;
-  return { session: detail.session, steps: steps(detail.session, new Map(detail.operations.map((operation) => [operation.seq, operation])), render) };
+  return {
+    session: detail.session,
+    steps: steps(detail.session, new Map(detail.operations.map((operation) => [operation.seq, operation])), render),
+  };
 }
 
-interface Held { intent: number; stream: string; chunks: Buffer[]; bytes: number }
+interface Held {
+  intent: number;
+  stream: string;
+  chunks: Buffer[];
+  bytes: number;
+}
 
-function* steps(session: SessionSummary, operations: ReadonlyMap<number, OperationView>, render: OutputRenderer): Generator<ReplayStep, void, void> {
+function* steps(
+  session: SessionSummary,
+  operations: ReadonlyMap<number, OperationView>,
+  render: OutputRenderer,
+): Generator<ReplayStep, void, void> {
   let held: Held | null = null;
-  const rendered = ({ intent, stream, chunks }: Held): ReplayStep => ({ kind: 'output', intent, stream, text: render(session.protocol, Buffer.concat(chunks), stream) });
+  const rendered = ({ intent, stream, chunks }: Held): ReplayStep => ({
+    kind: 'output',
+    intent,
+    stream,
+    text: render(session.protocol, Buffer.concat(chunks), stream),
+  });
   for (const { line } of readLines(session.chain, { sid: session.sid, types: ['intent', 'deny', 'output'] })) {
     if (line.type === 'output' && typeof line['data'] === 'string') {
       const intent = Number(line['intent']);

@@ -1,7 +1,7 @@
 /** Search over the masked texts of a record. */
 import { listChains } from './directory.ts';
-import { readLines } from './read.ts';
 import type { RecordLine } from './read.ts';
+import { readLines } from './read.ts';
 import { listSessions } from './sessions.ts';
 
 export interface SearchQuery {
@@ -45,7 +45,15 @@ export function* searchRecord(path: string, query: SearchQuery): Generator<Searc
       if (query.until !== undefined && line.t >= query.until) continue;
       if (query.object !== undefined && !touches(line['objects'], query.object)) continue;
       if (wanted !== undefined && !`${text} ${paramsOf(line)}`.toLowerCase().includes(wanted)) continue;
-      yield { sid: line.sid, seq: line.seq, t: line.t, principal: session?.principal ?? '', resource: session?.resource ?? '', denied: line.type === 'deny', text };
+      yield {
+        sid: line.sid,
+        seq: line.seq,
+        t: line.t,
+        principal: session?.principal ?? '',
+        resource: session?.resource ?? '',
+        denied: line.type === 'deny',
+        text,
+      };
     }
   }
 }
@@ -68,8 +76,11 @@ function paramsOf(line: RecordLine): string {
 
 /** Objects are written as `select public.cards`: what is done, and what to. */
 function touches(objects: unknown, wanted: string): boolean {
-  return Array.isArray(objects) && objects.some((object) => {
-    const path = String(object).split(' ').at(-1) ?? '';
-    return path === wanted || path.endsWith(`.${wanted}`);
-  });
+  return (
+    Array.isArray(objects) &&
+    objects.some((object) => {
+      const path = String(object).split(' ').at(-1) ?? '';
+      return path === wanted || path.endsWith(`.${wanted}`);
+    })
+  );
 }

@@ -1,7 +1,7 @@
 /** The segment file that is being written, and the leaf hashes beside it. */
 import { leavesPath, segmentPath } from './directory.ts';
-import { syncDirectory } from './files.ts';
 import type { RecordFiles } from './files.ts';
+import { syncDirectory } from './files.ts';
 
 const APPEND_NEW = 'ax';
 const PRIVATE = 0o600;

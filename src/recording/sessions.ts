@@ -1,7 +1,7 @@
 /** The sessions in a record, and the operations of one. Read from the segments alone, so what is shown is what was verified. */
 import { listChains } from './directory.ts';
-import { readLines } from './read.ts';
 import type { RecordLine } from './read.ts';
+import { readLines } from './read.ts';
 
 export interface SessionSummary {
   readonly sid: string;
@@ -54,7 +54,9 @@ export interface SessionDetail {
 
 /** Every session of a record or data directory, in the order in which they started. */
 export function listSessions(path: string): SessionSummary[] {
-  return listChains(path).flatMap(sessionsOfChain).sort((a, b) => (a.start < b.start ? -1 : a.start > b.start ? 1 : 0));
+  return listChains(path)
+    .flatMap(sessionsOfChain)
+    .sort((a, b) => (a.start < b.start ? -1 : a.start > b.start ? 1 : 0));
 }
 
 /** One session with its operations, or null when the record does not hold it. */
@@ -105,7 +107,12 @@ function sessionsOfChain(chain: string): SessionSummary[] {
       sessions.set(line.sid, started(chain, line));
     } else {
       update(sessions, line.sid, {
-        end: line.t, state: 'ended', reason: text(line['reason']), ops: count(line['ops']), denied: count(line['denied']), masked: counts(line['masked']),
+        end: line.t,
+        state: 'ended',
+        reason: text(line['reason']),
+        ops: count(line['ops']),
+        denied: count(line['denied']),
+        masked: counts(line['masked']),
       });
     }
   }
@@ -117,9 +124,20 @@ function started(chain: string, line: RecordLine): SessionSummary {
   const principal = members(line['principal']);
   const target = members(line['target']);
   return {
-    sid: line.sid, chain, protocol: text(line['protocol']), principal: text(principal['name']), source: text(line['source']),
-    resource: text(target['resource']), account: text(target['account']), start: line.t, end: '', reason: '', state: 'open',
-    ops: 0, denied: 0, masked: {},
+    sid: line.sid,
+    chain,
+    protocol: text(line['protocol']),
+    principal: text(principal['name']),
+    source: text(line['source']),
+    resource: text(target['resource']),
+    account: text(target['account']),
+    start: line.t,
+    end: '',
+    reason: '',
+    state: 'open',
+    ops: 0,
+    denied: 0,
+    masked: {},
   };
 }
 

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Recorder } from './model.ts';
-import { openRecorder } from './recorder.ts';
 import type { FileRecorder, RecorderOptions } from './recorder.ts';
+import { openRecorder } from './recorder.ts';
 import { verifyRecord } from './verify.ts';
 
 const INDEPENDENT = fileURLToPath(new URL('../../tools/verify-record.mjs', import.meta.url));
@@ -33,8 +33,14 @@ export const CHAIN = 'record/gw-1';
 export function testRecorder(dataDir: string, options: Partial<RecorderOptions> = {}): FileRecorder {
   let now = Date.UTC(2026, 0, 31, 23, 59, 59) * 1000;
   return openRecorder({
-    dataDir, gateway: 'gw', durability: 'durable', segmentBytes: 1 << 20, checkpointSeconds: 3600, version: '0.0.0-test',
-    clock: { micros: () => now++ }, ...options,
+    dataDir,
+    gateway: 'gw',
+    durability: 'durable',
+    segmentBytes: 1 << 20,
+    checkpointSeconds: 3600,
+    version: '0.0.0-test',
+    clock: { micros: () => now++ },
+    ...options,
   });
 }
 
@@ -59,7 +65,10 @@ export async function recordSession(recorder: Recorder, sid: string, ops: number
 }
 
 /** Runs both verifiers; they must agree. `known`: files of checkpoints kept elsewhere. */
-export function verifyBoth(path: string, options: { keys?: string; known?: readonly { path: string; text: string }[] } = {}): { ok: boolean; problems: string[]; lines: number } {
+export function verifyBoth(
+  path: string,
+  options: { keys?: string; known?: readonly { path: string; text: string }[] } = {},
+): { ok: boolean; problems: string[]; lines: number } {
   const { keys, known = [] } = options;
   const ours = verifyRecord(path, { ...(keys === undefined ? {} : { keys }), known: known.map(({ text }) => text) });
   const args = [...(keys === undefined ? [] : ['--key', keys.trim()]), ...known.flatMap((checkpoint) => ['--checkpoint', checkpoint.path])];

@@ -6,17 +6,29 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { RecordChain } from '../../native/binding/index.js';
-import { openCheckpoint, parseVerifierKeys } from './checkpoint.ts';
 import type { CheckpointText, VerifierKey } from './checkpoint.ts';
+import { openCheckpoint, parseVerifierKeys } from './checkpoint.ts';
 import { leavesPath, listChains, listSegments, segmentNumber, segmentPath } from './directory.ts';
-import { headerState } from './header.ts';
 import type { HeaderState } from './header.ts';
+import { headerState } from './header.ts';
 import { LeavesCheck, treeOfLeaves } from './leaves.ts';
-import { parseLine, readChunks } from './read.ts';
 import type { RecordLine } from './read.ts';
+import { parseLine, readChunks } from './read.ts';
 
 const NEWLINE = 10;
-const TYPES: ReadonlySet<string> = new Set(['intent', 'result', 'output', 'deny', 'approval', 'auth', 'session', 'config', 'read', 'recorder', 'checkpoint']);
+const TYPES: ReadonlySet<string> = new Set([
+  'intent',
+  'result',
+  'output',
+  'deny',
+  'approval',
+  'auth',
+  'session',
+  'config',
+  'read',
+  'recorder',
+  'checkpoint',
+]);
 
 export interface VerifyOptions {
   /** Verifier keys, one a line. Default: `keys/record.pub` of the data directory around the record. */
@@ -58,6 +70,10 @@ export function verifyRecord(path: string, options: VerifyOptions = {}): VerifyR
   const chains = listChains(target);
   if (chains.length === 0) findings.problem(target, 0, 'there is no record here');
   for (const directory of chains) verifyChain(directory, listSegments(directory), options, findings);
+  for (const note of options.known ?? []) {
+    const [origin = ''] = note.split('\n');
+    if (!findings.origins.has(origin)) findings.problem(target, 0, `no chain here is that of a checkpoint kept elsewhere, ${origin}`);
+  }
   return findings.report();
 }
 
@@ -65,6 +81,7 @@ class Findings {
   lines = 0;
   segments = 0;
   checkpoints = 0;
+  readonly origins = new Set<string>();
   readonly problems: Finding[] = [];
   readonly notes: Finding[] = [];
 
@@ -84,7 +101,7 @@ class Findings {
 
 function verifyChain(directory: string, segments: readonly string[], options: VerifyOptions, findings: Findings): void {
   const verifier = new ChainVerifier(directory, options, findings);
-  segments.forEach((path, i) => verifier.segment(path, i === segments.length - 1));
+  for (const path of segments) verifier.segment(path, path === segments.at(-1));
   verifier.end(segments.at(-1) ?? directory);
 }
 
@@ -144,12 +161,20 @@ class ChainVerifier {
     const size = this.#chain.size();
     this.#reach(lastSegment, 0);
     for (const { size: covered } of this.#awaited) {
-      this.#problem(lastSegment, 0, `a checkpoint kept elsewhere covers ${covered} lines, but the record ends after ${size}: its end was cut off`);
+      this.#problem(
+        lastSegment,
+        0,
+        `a checkpoint kept elsewhere covers ${covered} lines, but the record ends after ${size}: its end was cut off`,
+      );
     }
     // The checkpoint's own line is one more than it covers.
     const uncovered = size - this.#checkpointSize - 1;
     if (this.#checkpointSize >= 0 && uncovered > 0) {
-      this.#findings.note(lastSegment, 0, `${uncovered} lines follow the last checkpoint, of ${this.#checkpointTime}: they are chained, and no signature covers them yet`);
+      this.#findings.note(
+        lastSegment,
+        0,
+        `${uncovered} lines follow the last checkpoint, of ${this.#checkpointTime}: they are chained, and no signature covers them yet`,
+      );
     }
   }
 
@@ -161,12 +186,17 @@ class ChainVerifier {
     const chain = this.#chain;
     if (chain === null) return false;
     const size = chain.size();
-    if (line.seq !== size) return this.#break(path, number, `seq is ${line.seq} where ${size} follows: lines are missing, doubled or moved`);
+    if (line.seq !== size)
+      return this.#break(path, number, `seq is ${line.seq} where ${size} follows: lines are missing, doubled or moved`);
     if (!TYPES.has(line.type)) this.#problem(path, number, `unknown type ${JSON.stringify(line.type)}`);
     this.#reach(path, number);
     if (line.type === 'checkpoint') this.#checkpoint(path, number, line);
     if (chain.follow(buf, start, end + 1 - start) !== 1) {
-      return this.#break(path, number, 'the line does not continue the line before it: one of the two was altered, moved, inserted or taken away');
+      return this.#break(
+        path,
+        number,
+        'the line does not continue the line before it: one of the two was altered, moved, inserted or taken away',
+      );
     }
     this.#findings.lines++;
     return true;
@@ -182,8 +212,10 @@ class ChainVerifier {
     else if (origin !== this.#origin) this.#problem(path, 1, `the header is that of ${origin}, in a record of ${this.#origin}`);
     const from = new RecordChain(header.chain);
     if (this.#previous !== 0) {
-      if (header.previous !== this.#previous) this.#problem(path, 1, `the header follows segment ${header.previous}, but segment ${this.#previous} is what comes before`);
-      if (this.#chain !== null && this.#chain.state() !== from.state()) this.#problem(path, 1, 'the header does not continue the chain where the segment before it ends');
+      if (header.previous !== this.#previous)
+        this.#problem(path, 1, `the header follows segment ${header.previous}, but segment ${this.#previous} is what comes before`);
+      if (this.#chain !== null && this.#chain.state() !== from.state())
+        this.#problem(path, 1, 'the header does not continue the chain where the segment before it ends');
     } else if (header.previous !== 0) {
       this.#startLate(path, header);
     } else if (from.size() !== 0) {
@@ -212,8 +244,10 @@ class ChainVerifier {
     const text = openCheckpoint(String(line['note']), this.#keys);
     if (typeof text === 'string') this.#problem(path, number, text);
     else if (text.origin !== this.#origin) this.#problem(path, number, `the checkpoint is that of ${text.origin}`);
-    else if (text.size !== chain.size()) this.#problem(path, number, `the checkpoint covers ${text.size} lines where ${chain.size()} come before it`);
-    else if (text.root !== chain.root()) this.#problem(path, number, 'the signed tree root is not that of the lines: lines before this were altered');
+    else if (text.size !== chain.size())
+      this.#problem(path, number, `the checkpoint covers ${text.size} lines where ${chain.size()} come before it`);
+    else if (text.root !== chain.root())
+      this.#problem(path, number, 'the signed tree root is not that of the lines: lines before this were altered');
     else {
       this.#checkpointSize = text.size;
       this.#checkpointTime = line.t;
@@ -222,6 +256,7 @@ class ChainVerifier {
 
   #awaitKnown(origin: string): void {
     this.#origin = origin;
+    this.#findings.origins.add(origin);
     for (const note of this.#known) {
       const text = openCheckpoint(note, this.#keys);
       if (typeof text === 'string') this.#problem(this.#directory, 0, `a checkpoint kept elsewhere: ${text}`);
@@ -238,7 +273,8 @@ class ChainVerifier {
     this.#awaited = this.#awaited.filter((text) => text.size !== size);
     const root = this.#chain.root();
     for (const text of reached) {
-      if (text.root !== root) this.#problem(path, number, `a checkpoint kept elsewhere signed another tree of ${size} lines: the record was rewritten`);
+      if (text.root !== root)
+        this.#problem(path, number, `a checkpoint kept elsewhere signed another tree of ${size} lines: the record was rewritten`);
     }
   }
 
@@ -257,7 +293,11 @@ function readKeys(directory: string, options: VerifyOptions, findings: Findings)
   try {
     return parseVerifierKeys(options.keys ?? readFileSync(path, 'utf8'));
   } catch (error) {
-    findings.problem(options.keys === undefined ? path : 'keys', 0, `no verifier key: ${error instanceof Error ? error.message : String(error)}`);
+    findings.problem(
+      options.keys === undefined ? path : 'keys',
+      0,
+      `no verifier key: ${error instanceof Error ? error.message : String(error)}`,
+    );
     return [];
   }
 }

@@ -14,7 +14,10 @@ describe('a file system that takes no more', () => {
       const dir = new TempDir();
       // No file may grow past 16 blocks of 512 or 1024 bytes: the kernel refuses the write with EFBIG, since SIGXFSZ is ignored.
       const shell = `trap '' XFSZ; ulimit -f 16; exec "$0" "$@"`;
-      const run = spawnSync('/bin/sh', ['-c', shell, process.execPath, WRITER, dir.path, durability], { encoding: 'utf8', timeout: 30_000 });
+      const run = spawnSync('/bin/sh', ['-c', shell, process.execPath, WRITER, dir.path, durability], {
+        encoding: 'utf8',
+        timeout: 30_000,
+      });
       assert.equal(run.status, 0, run.stderr);
       const printed = run.stdout.split('\n').slice(0, -1);
       const failed = printed.filter((line) => line === 'failed record_failed');
@@ -24,7 +27,11 @@ describe('a file system that takes no more', () => {
       const lines = [...readLines(join(dir.path, CHAIN))].map(({ line }) => line);
       for (const seq of acknowledged) assert.deepEqual([lines[seq]?.seq, lines[seq]?.type], [seq, 'intent']);
       const intents = lines.filter(({ type }) => type === 'intent').map(({ seq }) => seq);
-      assert.deepEqual(intents, [...acknowledged].sort((a, b) => a - b), 'and nothing is in the record that was not');
+      assert.deepEqual(
+        intents,
+        [...acknowledged].sort((a, b) => a - b),
+        'and nothing is in the record that was not',
+      );
       const again = testRecorder(dir.path);
       await again.close();
       assert.deepEqual(verifyBoth(dir.path).problems, []);

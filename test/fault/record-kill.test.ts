@@ -10,7 +10,11 @@ const WRITER = fileURLToPath(new URL('./record-writer.ts', import.meta.url));
 
 /** What the writer acknowledged must be in the record after recovery, the record must hold, and must say what stayed open. */
 async function checkAfterKill(dir: TempDir, printed: string): Promise<void> {
-  const acknowledged = printed.split('\n').slice(0, -1).map((line) => line.split(' ')).map(([sid, seq]) => ({ sid, seq: Number(seq) }));
+  const acknowledged = printed
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => line.split(' '))
+    .map(([sid, seq]) => ({ sid, seq: Number(seq) }));
   const again = testRecorder(dir.path);
   await again.close();
   assert.deepEqual(verifyBoth(dir.path).problems, []);
@@ -20,13 +24,20 @@ async function checkAfterKill(dir: TempDir, printed: string): Promise<void> {
     assert.deepEqual([line?.seq, line?.type, line?.sid], [seq, 'intent', sid], `acknowledged line ${seq}`);
   }
   const recover = lines.findLast((line) => line['event'] === 'recover');
-  const open = lines.filter(({ type }) => type === 'intent').map(({ seq }) => seq).filter((seq) => !lines.some((line) => line.type === 'result' && line['intent'] === seq));
+  const open = lines
+    .filter(({ type }) => type === 'intent')
+    .map(({ seq }) => seq)
+    .filter((seq) => !lines.some((line) => line.type === 'result' && line['intent'] === seq));
   assert.deepEqual(recover?.['intents'], open, 'the outcome of exactly these is unknown');
-  assert.deepEqual([...(recover?.['sessions'] as string[])].sort(), ['s1', 's2', 's3', 's4', 's5']);
+  assert.deepEqual(new Set(recover?.['sessions'] as string[] | undefined), new Set(['s1', 's2', 's3', 's4', 's5']));
 }
 
 describe('kill -9 of the process that writes the record', () => {
-  for (const [durability, failpoint] of [['durable', 'record.written-not-synced'], ['durable', 'record.synced-not-released'], ['buffered', 'record.written-not-synced']] as const) {
+  for (const [durability, failpoint] of [
+    ['durable', 'record.written-not-synced'],
+    ['durable', 'record.synced-not-released'],
+    ['buffered', 'record.written-not-synced'],
+  ] as const) {
     for (const hits of [1, 2, 7, 60]) {
       test(`${durability}, at ${failpoint}, time ${hits}: no acknowledged line is lost`, async () => {
         const dir = new TempDir();

@@ -9,7 +9,12 @@ const [dataDir = '', durability = 'durable', failpoint = '', hits = '0'] = proce
 let left = Number(hits);
 
 const recorder = openRecorder({
-  dataDir, gateway: 'gw', durability: durability === 'buffered' ? 'buffered' : 'durable', segmentBytes: 20_000, checkpointSeconds: 3600, version: '0.0.0-test',
+  dataDir,
+  gateway: 'gw',
+  durability: durability === 'buffered' ? 'buffered' : 'durable',
+  segmentBytes: 20_000,
+  checkpointSeconds: 3600,
+  version: '0.0.0-test',
   failpoints: {
     hit(name) {
       if (name === failpoint && --left === 0) process.kill(process.pid, 'SIGKILL');
