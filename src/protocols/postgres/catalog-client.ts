@@ -72,6 +72,8 @@ class Connection {
     socket.on('error', closed);
     // Rejects when the stream breaks, which `close` has told already.
     parse(socket, (message) => this.#onMessage(message as unknown as ReplyMessage)).catch(() => {});
+    // The log-in left it paused, which a listener alone does not undo.
+    socket.resume();
     // Idle, it must not keep a process alive that has nothing else to do.
     socket.unref();
   }

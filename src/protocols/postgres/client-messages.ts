@@ -111,8 +111,10 @@ export class ClientMessages {
         state.copyIn = null;
         this.#expect({ kind: 'copy-end' });
         break;
-      case Front.Flush:
       case Front.Terminate:
+        state.terminated = true;
+        break;
+      case Front.Flush:
         break;
       case Front.FunctionCall:
         return this.#functionCall(out);

@@ -128,6 +128,7 @@ export class ClientPump implements ChannelHandler, RecordWaiter {
 
   /** The client sends nothing more: the server is told so once everything before it went out. */
   #finish(): void {
+    this.#state.terminated = true;
     const out = new Outbox(this.#state.client.slab);
     out.insert(message(Front.Terminate));
     this.#release(out, false);

@@ -23,6 +23,8 @@ export class ServerPump implements ChannelHandler {
   readonly #onProgress: () => void;
   /** A row too large to hold, while it passes. */
   #stream: RowStream | null = null;
+  /** The operation whose reply the pass began with: its output lines refer to it. */
+  #outputOf = 0;
   /** A worker owns part of the slab: nothing may be taken until it is done. */
   #busy = false;
 
@@ -38,6 +40,7 @@ export class ServerPump implements ChannelHandler {
     channel.want = 0;
     const out = new Outbox(channel.slab);
     const before = this.#state.replies.length;
+    this.#outputOf = this.#messages.outputOf;
     try {
       this.#take(channel, out);
     } catch (error) {
@@ -190,8 +193,8 @@ export class ServerPump implements ChannelHandler {
     if (out.empty) return;
     const { client, services, recordOutput, sid } = this.#state;
     if (recordOutput) {
-      const seq = this.#messages.outputOf;
-      out.forEach((bytes, from, to) => services.recorder.appendOutput(sid, `"intent":${seq}`, bytes, from, to - from));
+      const members = `"intent":${this.#outputOf}`;
+      out.forEach((bytes, from, to) => services.recorder.appendOutput(sid, members, bytes, from, to - from));
     }
     if (!client.closed) out.writeTo(client);
   }

@@ -36,6 +36,8 @@ export class SessionState {
   barrier = false;
   /** The server reads and ignores messages up to the next Sync: they need not be sent. */
   skipping = false;
+  /** The client said goodbye: the target closing is what should happen now. */
+  terminated = false;
   ops = 0;
   denied = 0;
   readonly masked: Uint32Array;

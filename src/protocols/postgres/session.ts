@@ -129,7 +129,7 @@ export class PgSession implements Cancellable {
 
   #upstreamGone(error: Error | null): void {
     if (this.#ended) return;
-    const ending = this.#serverMessages.ending || this.state.client.closed;
+    const ending = this.#serverMessages.ending || this.state.client.closed || this.state.terminated;
     if (ending || (error === null && this.state.replies.length === 0)) this.#end('upstream-closed');
     else this.fail(new GatewayError({ code: 'upstream_lost', source: 'upstream', phase: 'forward', publicMessage: 'the connection to the target was lost; the outcome of what was running is unknown' }));
   }
