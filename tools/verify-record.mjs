@@ -27,6 +27,14 @@ const origins = new Set();
 let [lineCount, checkpointCount, segmentCount] = [0, 0, 0];
 const problem = (where, message) => problems.push(`${where}: ${message}`);
 
+function attempt(where, action) {
+  try {
+    action();
+  } catch (error) {
+    problem(where, error.message);
+  }
+}
+
 // ---- the Merkle tree, as the list of its complete subtrees from the largest to the smallest
 
 function addLeaf(tree, leaf) {
@@ -40,9 +48,7 @@ function addLeaf(tree, leaf) {
 
 function rootOf(tree) {
   if (tree.size === 0) return sha256('');
-  let root = tree.peaks[tree.peaks.length - 1].hash;
-  for (let i = tree.peaks.length - 2; i >= 0; i -= 1) root = sha256(BYTE[1], tree.peaks[i].hash, root);
-  return root;
+  return tree.peaks.map(({ hash }) => hash).reduceRight((right, left) => sha256(BYTE[1], left, right));
 }
 
 function treeFrom(size, hashes) {
@@ -87,8 +93,6 @@ function openNote(note, keys) {
   throw new Error(`no signature by the key of ${origin}`);
 }
 
-// ---- files
-
 /** Yields each line of a file without its newline; bytes after the last newline come with `complete` false. */
 function* linesOf(path) {
   const fd = openSync(path, 'r');
@@ -115,8 +119,6 @@ function segmentsIn(directory) {
   return names.map((name) => `${directory}/${name}`).sort((a, b) => numberOf(a) - numberOf(b));
 }
 
-// ---- one chain
-
 function headerOf(line) {
   const { type, event, segment, previous, tree } = line;
   if (type !== 'recorder' || (event !== 'start' && event !== 'rotate') || typeof tree?.size !== 'number') return null;
@@ -130,8 +132,8 @@ function verifyChain(directory, segments, keys, keptNotes) {
   const chain = { tree: null, head: '', origin: '', previous: 0, covered: -1, coveredAt: '', kept: [] };
   for (const path of segments) {
     segmentCount += 1;
-    const whole = verifySegment(directory, path, path === segments[segments.length - 1], chain, keys, keptNotes);
-    if (!whole) chain.tree = null;
+    const last = path === segments[segments.length - 1];
+    if (!verifySegment(directory, path, last, chain, keys, keptNotes)) chain.tree = null;
     chain.previous = numberOf(path);
   }
   if (chain.covered < 0) problem(directory, 'there is no checkpoint that holds');
@@ -152,10 +154,7 @@ function verifySegment(directory, path, last, chain, keys, keptNotes) {
   for (const { bytes, complete } of linesOf(path)) {
     number += 1;
     const where = `${path}:${number}`;
-    if (!complete) {
-      problem(where, 'the last line is incomplete');
-      return true;
-    }
+    if (!complete) return problem(where, 'the last line is incomplete') > 0;
     const line = parse(bytes);
     if (line === null) return stop(where, 'not a line of a record');
     if (number === 1 && !enterSegment(directory, path, where, line, chain, keys, keptNotes)) return false;
@@ -189,7 +188,7 @@ function stop(where, message) {
 function parse(bytes) {
   if (bytes.subarray(0, 15).toString('latin1') !== '{"v":1,"prev":"') return null;
   try {
-    const line = JSON.parse(bytes.toString('utf8'));
+    const line = JSON.parse(bytes);
     const typed = typeof line.t === 'string' && typeof line.type === 'string' && typeof line.sid === 'string';
     return typed && line.v === 1 && line.prev === bytes.subarray(15, 79).toString('latin1') ? line : null;
   } catch {
@@ -204,14 +203,8 @@ function enterSegment(directory, path, where, line, chain, keys, keptNotes) {
   if (chain.origin === '') {
     chain.origin = header.origin;
     origins.add(header.origin);
-    for (const note of keptNotes) {
-      try {
-        chain.kept.push(openNote(note, keys));
-      } catch (error) {
-        problem(where, `a checkpoint kept elsewhere: ${error.message}`);
-      }
-    }
-    chain.kept = chain.kept.filter((kept) => kept.origin === chain.origin);
+    const ours = keptNotes.filter((note) => note.startsWith(`${chain.origin}\n`));
+    for (const note of ours) attempt(`${where}: kept checkpoint`, () => chain.kept.push(openNote(note, keys)));
   } else if (chain.origin !== header.origin) {
     problem(where, `the header is that of ${header.origin}, in a record of ${chain.origin}`);
   }
@@ -244,16 +237,14 @@ function compareOldLeaves(directory, where, header) {
 
 function checkCheckpoint(where, line, chain, keys) {
   checkpointCount += 1;
-  try {
+  attempt(where, () => {
     const signed = openNote(String(line.note), keys);
     if (signed.origin !== chain.origin) throw new Error(`it is a checkpoint of ${signed.origin}`);
     if (signed.size !== chain.tree.size) throw new Error(`it covers ${signed.size} lines where ${chain.tree.size} come before it`);
     if (!signed.root.equals(rootOf(chain.tree))) throw new Error('the signed tree is not that of the lines: one before this was altered');
     chain.covered = signed.size;
     chain.coveredAt = line.t;
-  } catch (error) {
-    problem(where, error.message);
-  }
+  });
 }
 
 function compareKept(chain, where) {
@@ -263,14 +254,10 @@ function compareKept(chain, where) {
   if (rewritten) problem(where, `a kept checkpoint signed another tree of ${chain.tree.size} lines: the record was rewritten`);
 }
 
-// ---- the command
-
 const USAGE = 'usage: verify-record.mjs PATH [--key KEY] [--checkpoint FILE]... [--json]\n';
 
 function main(args) {
-  let target;
-  let key;
-  let json = false;
+  let [target, key, json] = ['', '', false];
   const kept = [];
   while (args.length > 0) {
     const arg = args.shift();
@@ -279,8 +266,8 @@ function main(args) {
     else if (arg === '--json') json = true;
     else target = arg.replace(/(.)\/+$/, '$1');
   }
-  if (target === undefined || !existsSync(target)) {
-    process.stderr.write(target === undefined ? USAGE : `${target}: not found\n`);
+  if (!existsSync(target)) {
+    process.stderr.write(target === '' ? USAGE : `${target}: not found\n`);
     return 2;
   }
   const single = statSync(target).isFile();
@@ -294,13 +281,9 @@ function main(args) {
   }
   for (const directory of chains) {
     let keys = [];
-    const file = key ?? `${directory}/../../keys/record.pub`;
-    try {
-      const text = existsSync(file) ? readFileSync(file, 'utf8') : (key ?? '');
-      keys = text.split('\n').filter(Boolean).map(readKey);
-    } catch (error) {
-      problem(file, error.message);
-    }
+    const file = key || `${directory}/../../keys/record.pub`;
+    const text = existsSync(file) ? readFileSync(file, 'utf8') : key;
+    attempt(file, () => (keys = text.split('\n').filter(Boolean).map(readKey)));
     verifyChain(directory, single ? [target] : segmentsIn(directory), keys, kept);
   }
   for (const note of kept)
