@@ -133,24 +133,45 @@ impl Node {
 #[cfg(test)]
 pub mod names {
     use std::collections::BTreeSet;
-    use std::sync::Mutex;
+    use std::sync::{Mutex, PoisonError};
 
     static ASKED: Mutex<BTreeSet<(&str, &str)>> = Mutex::new(BTreeSet::new());
     static KNOWN: Mutex<BTreeSet<(&str, &str)>> = Mutex::new(BTreeSet::new());
 
     pub fn asked(kind: &'static str, field: &'static str) {
-        ASKED.lock().unwrap_or_else(|e| e.into_inner()).insert((kind, field));
+        ASKED.lock().unwrap_or_else(PoisonError::into_inner).insert((kind, field));
     }
     pub fn known(kind: &'static str, field: &'static str) {
-        KNOWN.lock().unwrap_or_else(|e| e.into_inner()).insert((kind, field));
+        KNOWN.lock().unwrap_or_else(PoisonError::into_inner).insert((kind, field));
     }
     pub fn misspelt() -> Vec<(&'static str, &'static str)> {
-        let known = KNOWN.lock().unwrap_or_else(|e| e.into_inner());
+        let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
         ASKED
             .lock()
-            .unwrap_or_else(|e| e.into_inner())
+            .unwrap_or_else(PoisonError::into_inner)
             .difference(&known)
             .copied()
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Catalog, analyze, lineage};
+
+    #[test]
+    fn every_field_that_is_asked_for_exists() {
+        let catalog = Catalog::compile(include_str!("../tests/data/catalog.json")).unwrap_or_else(|e| unreachable!("{e}"));
+        let tables = [
+            include_str!("../tests/data/analysis.tsv"),
+            include_str!("../tests/data/lineage.tsv"),
+        ];
+        for line in tables.iter().flat_map(|table| table.lines()).filter(|line| !line.starts_with('#')) {
+            let sql = line.split('\t').next().unwrap_or_default();
+            let _ = analyze(sql.as_bytes());
+            let _ = lineage(&catalog, sql.as_bytes());
+        }
+        let misspelt = super::names::misspelt();
+        assert!(misspelt.is_empty(), "{misspelt:?}");
     }
 }

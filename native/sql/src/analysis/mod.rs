@@ -18,6 +18,7 @@ pub use walk::Found;
 use walk::Walker;
 
 /// Analyzes a text. Never fails: a text that does not parse has an error as its analysis.
+#[must_use]
 pub fn analyze(sql: &[u8]) -> Analysis {
     match parse::with_stack(sql.len(), || statements(sql)).and_then(|result| result) {
         Ok(statements) => Analysis::Statements { statements },

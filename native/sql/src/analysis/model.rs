@@ -77,6 +77,7 @@ pub struct Copy {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "documented in analysis.ts, the contract")]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, as the contract has them")]
 pub struct StatementInfo {
     pub kind: &'static str,
     pub start: usize,

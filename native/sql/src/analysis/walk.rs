@@ -10,6 +10,7 @@ use crate::tree::{Literal, Node, Value};
 
 /// What the walk found.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Found {
     pub tables: Unique<TableUse>,
     pub functions: Unique<String>,

@@ -125,16 +125,11 @@ impl Catalog {
 
     fn class(&mut self, protect: Option<&str>) -> Taint {
         let Some(name) = protect else { return CLEAN };
-        let index = self
-            .classes
-            .iter()
-            .skip(1)
-            .position(|class| class == name)
-            .map(|at| at + 1)
-            .unwrap_or_else(|| {
-                self.classes.push(name.into());
-                self.classes.len() - 1
-            });
+        let known = self.classes.iter().skip(1).position(|class| class == name);
+        let index = known.map_or(self.classes.len(), |at| at + 1);
+        if known.is_none() {
+            self.classes.push(name.into());
+        }
         // More classes than fit are all as good as unknown.
         Taint::try_from(index).unwrap_or(UNKNOWN)
     }
@@ -178,6 +173,7 @@ impl Catalog {
     }
 
     /// Whether the result of a function (names as written) can hold anything at all.
+    #[must_use]
     pub fn is_unknown_function(&self, names: &[&str]) -> bool {
         let Some((name, schema)) = names.split_last() else { return true };
         let name = name.to_lowercase();
@@ -191,11 +187,13 @@ impl Catalog {
     }
 
     /// Whether users have a function (or a cast's target type) of this name.
+    #[must_use]
     pub fn is_user_function(&self, name: &str) -> bool {
         self.user_functions.contains(name)
     }
 
     /// Whether an operator (names as written) may be a user's.
+    #[must_use]
     pub fn is_user_operator(&self, names: &[&str]) -> bool {
         let Some((name, schema)) = names.split_last() else { return false };
         // BETWEEN and its kin come under their key words.

@@ -41,9 +41,8 @@ impl Evaluator<'_> {
         }
         let taint = match node.kind {
             "ColumnRef" => return self.column_ref(node, scope),
-            "ParamRef" | "SetToDefault" | "SqlValueFunction" | "GroupingFunc" | "MergeSupportFunc" | "TypeName" => CLEAN,
-            // Whether there is a value, not which.
-            "NullTest" => CLEAN,
+            // NullTest: whether there is a value, not which.
+            "ParamRef" | "SetToDefault" | "SqlValueFunction" | "GroupingFunc" | "MergeSupportFunc" | "TypeName" | "NullTest" => CLEAN,
             "SubLink" => return self.sublink(node, scope),
             "FuncCall" => self.call(node, scope),
             "AExpr" => {

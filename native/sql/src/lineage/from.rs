@@ -9,17 +9,17 @@ use crate::tree::{Node, Value};
 
 impl Evaluator<'_> {
     /// The items of a FROM list; puts what they name into `scope`, where LATERAL items see those before them.
-    pub fn from_list(&mut self, list: &[Value], scope: &mut Scope<'_>) -> Vec<Item> {
+    pub fn items_of(&mut self, list: &[Value], scope: &mut Scope<'_>) -> Vec<Item> {
         let mut items = Vec::with_capacity(list.len());
         for value in list {
-            let item = self.from_item(value.node(), scope);
+            let item = self.item_of(value.node(), scope);
             scope.sources.extend(item.sources.iter().cloned());
             items.push(item);
         }
         items
     }
 
-    fn from_item(&mut self, node: Option<&Node>, before: &Scope<'_>) -> Item {
+    fn item_of(&mut self, node: Option<&Node>, before: &Scope<'_>) -> Item {
         let unknown = || Item::of(Source::new("", Vec::new(), false, UNKNOWN));
         let Some(node) = node else { return unknown() };
         if !self.afford(1) {
@@ -39,7 +39,7 @@ impl Evaluator<'_> {
                 rename(&mut source, node);
                 Item::of(source)
             }
-            "RangeTableSample" => self.from_item(node.node("relation"), before),
+            "RangeTableSample" => self.item_of(node.node("relation"), before),
             "RangeFunction" => Item::of(self.function_source(node, before)),
             "RangeTableFunc" | "JsonTable" => {
                 let taint = node
@@ -74,13 +74,13 @@ impl Evaluator<'_> {
     }
 
     fn join(&mut self, node: &Node, before: &Scope<'_>) -> Item {
-        let left = self.from_item(node.node("larg"), before);
+        let left = self.item_of(node.node("larg"), before);
         self.afford(before.sources.len());
         let visible = Scope {
             sources: before.sources.iter().chain(&left.sources).cloned().collect(),
             outer: before.outer,
         };
-        let right = self.from_item(node.node("rarg"), &visible);
+        let right = self.item_of(node.node("rarg"), &visible);
         let using = node.names("using_clause");
         let columns = joined_columns(&left, &right, &using, node.bool("is_natural"));
         let whole = join(left.whole(), right.whole());

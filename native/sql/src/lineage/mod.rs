@@ -54,6 +54,7 @@ pub struct OutputLineage {
 }
 
 /// Which outputs of the statements of a text derive from columns that `catalog` protects.
+#[must_use]
 pub fn lineage(catalog: &Catalog, sql: &[u8]) -> Lineage {
     let work = || -> Result<Vec<StatementLineage>, ParseError> {
         Ok(parse::parse(sql)?
@@ -133,7 +134,7 @@ fn inner(evaluator: &mut Evaluator<'_>, node: &Node, names: &[&str]) -> Vec<Outp
     let mut outputs = node.node("query").map(|query| outputs(evaluator, query)).unwrap_or_default();
     // Names given to the outputs hold as far as their positions are known.
     for (output, name) in outputs.iter_mut().take_while(|output| !output.star).zip(names) {
-        output.name = (*name).to_owned();
+        (*name).clone_into(&mut output.name);
     }
     outputs
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::catalog::{CLEAN, Taint, join};
 use super::query::{Evaluator, Item, Output};
-use super::scope::{Column, Scope, Source};
+use super::scope::{Column, Resolved, Scope, Source};
 use crate::tree::{Node, Value};
 
 impl Evaluator<'_> {
@@ -23,11 +23,11 @@ impl Evaluator<'_> {
             outer,
         };
         let mut items = match node.kind {
-            "UpdateStmt" => self.from_list(node.list("from_clause"), &mut scope),
-            "DeleteStmt" => self.from_list(node.list("using_clause"), &mut scope),
+            "UpdateStmt" => self.items_of(node.list("from_clause"), &mut scope),
+            "DeleteStmt" => self.items_of(node.list("using_clause"), &mut scope),
             "MergeStmt" => match node.get("source_relation") {
                 Value::None => Vec::new(),
-                source => self.from_list(std::slice::from_ref(source), &mut scope),
+                source => self.items_of(std::slice::from_ref(source), &mut scope),
             },
             _ => Vec::new(),
         };
@@ -69,7 +69,14 @@ impl Evaluator<'_> {
                 .collect();
             if names.len() == outputs.len() && outputs.iter().all(|output| !output.star) {
                 for (name, output) in names.into_iter().zip(&outputs) {
-                    write(target, name, output.taint);
+                    write(
+                        target,
+                        name,
+                        Resolved {
+                            taint: output.taint,
+                            direct: output.direct,
+                        },
+                    );
                 }
             } else {
                 let all = outputs.iter().fold(CLEAN, |taint, output| join(taint, output.taint));
@@ -106,42 +113,43 @@ impl Evaluator<'_> {
 
     fn assign(&mut self, targets: &[Value], scope: &Scope<'_>, target: &mut Source) {
         for assignment in targets.iter().filter_map(Value::node) {
-            let taint = self.taint(assignment.get("val"), scope);
-            write(target, assignment.str("name"), taint);
+            let value = self.expr(assignment.get("val"), scope);
+            write(target, assignment.str("name"), value);
         }
     }
 }
 
-fn write(target: &mut Source, name: &str, taint: Taint) {
-    if taint == CLEAN {
+fn write(target: &mut Source, name: &str, value: Resolved) {
+    if value.taint == CLEAN {
         return;
     }
-    match target.columns.iter_mut().find(|column| column.name == name) {
-        Some(column) => {
-            column.direct &= column.taint == taint;
-            column.taint = join(column.taint, taint);
-        }
-        None => {
-            // Not a column that the catalog has: where it stands among the others is not known.
-            target.columns.push(Column {
-                name: name.into(),
-                taint,
-                direct: false,
-            });
-            target.exact = false;
-        }
+    if let Some(column) = target.columns.iter_mut().find(|column| column.name == name) {
+        mix(column, value);
+    } else {
+        // Not a column that the catalog has: where it stands among the others is not known.
+        target.columns.push(Column {
+            name: name.into(),
+            taint: value.taint,
+            direct: false,
+        });
+        target.exact = false;
     }
 }
 
+/// Any column may have been written.
 fn write_any(target: &mut Source, taint: Taint) {
     if taint == CLEAN {
         return;
     }
     for column in &mut target.columns {
-        column.direct &= column.taint == taint;
-        column.taint = join(column.taint, taint);
+        mix(column, Resolved::derived(taint));
     }
     if !target.exact {
         target.rest = join(target.rest, taint);
     }
+}
+
+fn mix(column: &mut Column, value: Resolved) {
+    column.direct &= value.direct && column.taint == value.taint;
+    column.taint = join(column.taint, value.taint);
 }

@@ -101,7 +101,7 @@ impl<'c> Evaluator<'c> {
             sources: Vec::new(),
             outer,
         };
-        let items = self.from_list(node.list("from_clause"), &mut scope);
+        let items = self.items_of(node.list("from_clause"), &mut scope);
         self.targets(node.list("target_list"), &scope, &items)
     }
 
@@ -143,7 +143,7 @@ impl<'c> Evaluator<'c> {
             let value = target.get("val");
             match value.node() {
                 Some(column) if column.kind == "ColumnRef" && is_star(column) => {
-                    self.star(&column.names("fields"), scope, items, &mut outputs);
+                    expand_star(&column.names("fields"), scope, items, &mut outputs);
                 }
                 Some(node) if is_star(node) => outputs.push(Output::star(self.taint(value, scope))),
                 _ => {
@@ -158,25 +158,6 @@ impl<'c> Evaluator<'c> {
             }
         }
         outputs
-    }
-
-    fn star(&mut self, names: &[&str], scope: &Scope<'_>, items: &[Item], outputs: &mut Vec<Output>) {
-        let Some((alias, qualifier)) = names.split_last() else {
-            for item in items {
-                item.expand(outputs);
-            }
-            return;
-        };
-        let found = scope.named(alias, !qualifier.is_empty());
-        match found.as_slice() {
-            [] => outputs.push(Output::star(scope.everything())),
-            [source] if source.exact => outputs.extend(source.columns.iter().map(Output::of)),
-            several => {
-                outputs.push(Output::star(
-                    several.iter().fold(CLEAN, |taint, source| join(taint, source.whole())),
-                ));
-            }
-        }
     }
 
     /// WITH: computes each query and puts its result under its name.
@@ -283,6 +264,26 @@ impl Item {
         match &self.columns {
             Some(columns) => outputs.extend(columns.iter().map(Output::of)),
             None => outputs.push(Output::star(self.whole())),
+        }
+    }
+}
+
+/// `*` or `t.*` in a target list.
+fn expand_star(names: &[&str], scope: &Scope<'_>, items: &[Item], outputs: &mut Vec<Output>) {
+    let Some((alias, qualifier)) = names.split_last() else {
+        for item in items {
+            item.expand(outputs);
+        }
+        return;
+    };
+    let found = scope.named(alias, !qualifier.is_empty());
+    match found.as_slice() {
+        [] => outputs.push(Output::star(scope.everything())),
+        [source] if source.exact => outputs.extend(source.columns.iter().map(Output::of)),
+        several => {
+            outputs.push(Output::star(
+                several.iter().fold(CLEAN, |taint, source| join(taint, source.whole())),
+            ));
         }
     }
 }

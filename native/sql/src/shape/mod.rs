@@ -43,6 +43,7 @@ pub fn statement_shape(sql: &[u8]) -> u32 {
 }
 
 /// The text under which a statement is known: its literals replaced by `\0I`, `\0F` and `\0S`. For tests and tools.
+#[must_use]
 pub fn shape_text(sql: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::with_capacity(sql.len());
     lexer::normalise(sql, &mut text).then_some(text)
