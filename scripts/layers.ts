@@ -114,7 +114,7 @@ function checkNames(file: SourceFile): string[] {
 
 function layerOf(path: string): string | null {
   if (path.startsWith('native/binding/')) return 'native';
-  const name = /^src\/([^/]+?)(?:\.ts)?(?:\/|$)/.exec(path)?.[1];
+  const name = /^src\/([^/]+?)(?:\.test)?(?:\.ts)?(?:\/|$)/.exec(path)?.[1];
   return name !== undefined && name in layers ? name : null;
 }
 

@@ -21,7 +21,10 @@ test('levels below the least are dropped', () => {
   log.info('b');
   log.warn('c');
   log.error('d');
-  assert.deepEqual(lines.map((line) => (JSON.parse(line) as { msg: string }).msg), ['c', 'd']);
+  assert.deepEqual(
+    lines.map((line) => (JSON.parse(line) as { msg: string }).msg),
+    ['c', 'd'],
+  );
 });
 
 test('bound fields go into every line and cannot replace the fixed ones', () => {

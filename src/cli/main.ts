@@ -1,14 +1,14 @@
 import { once } from 'node:events';
-
+import type { Command, Io } from './command.ts';
 import { check } from './commands/check.ts';
 import { gateway } from './commands/gateway.ts';
+import { sessionsList, sessionsReplay, sessionsSearch, sessionsShow } from './commands/sessions.ts';
 import { tokenIssue } from './commands/token-issue.ts';
 import { verify } from './commands/verify.ts';
-import type { Command, Io } from './command.ts';
 import { runCommand } from './run.ts';
 
 /** Every command; the overview lists them in this order. */
-const commands: readonly Command[] = [gateway, check, tokenIssue, verify];
+const commands: readonly Command[] = [gateway, check, tokenIssue, sessionsList, sessionsShow, sessionsSearch, sessionsReplay, verify];
 
 const io: Io = {
   out: (text) => void process.stdout.write(text),

@@ -42,7 +42,13 @@ test('a minimal file gets every default', () => {
   assert.equal(config.tls, null);
   assert.equal(config.allowPlaintextLoopback, false);
   assert.deepEqual(config.workers, { count: 'auto', dispatch: 'auto' });
-  assert.deepEqual(config.recording, { durability: 'durable', output: 'full', retentionDays: 400, segmentBytes: 64 * 2 ** 20, checkpointSeconds: 60 });
+  assert.deepEqual(config.recording, {
+    durability: 'durable',
+    output: 'full',
+    retentionDays: 400,
+    segmentBytes: 64 * 2 ** 20,
+    checkpointSeconds: 60,
+  });
   assert.deepEqual(config.masking, { keepLast: 4, keepFirst: 0, optIn: [], patterns: [] });
   assert.equal(config.limits.statementBytes, 8 * 2 ** 20);
   assert.equal(config.policies, '/etc/sluice/policies');
@@ -76,11 +82,22 @@ identity: { oidc: [], saml: [] }
   assert.equal(config.allowPlaintextLoopback, true);
   assert.deepEqual(config.workers, { count: 4, dispatch: 'pool' });
   assert.equal(config.recording.segmentBytes, 2 ** 20);
-  assert.deepEqual(config.masking, { keepLast: 0, keepFirst: 6, optIn: ['uatp'], patterns: [{ id: 'iban', regex: 'DE\\d{20}', keepLast: 2 }] });
+  assert.deepEqual(config.masking, {
+    keepLast: 0,
+    keepFirst: 6,
+    optIn: ['uatp'],
+    patterns: [{ id: 'iban', regex: 'DE\\d{20}', keepLast: 2 }],
+  });
   assert.equal(config.limits.statementBytes, 65_536);
   const [resource] = config.resources;
   assert.deepEqual([resource?.host, resource?.port, resource?.database, resource?.ca], ['::1', 7000, 'pay', '/etc/sluice/ca.pem']);
-  assert.deepEqual([...(resource?.protect ?? [])], [['public.cards.pan', 'pan'], ['public.cards.cvv', 'sad']]);
+  assert.deepEqual(
+    [...(resource?.protect ?? [])],
+    [
+      ['public.cards.pan', 'pan'],
+      ['public.cards.cvv', 'sad'],
+    ],
+  );
 });
 
 test('a wrong value is reported where it stands, with what to write', () => {
@@ -107,22 +124,25 @@ resources:
   - { name: ok, kind: ${kind}, address: h, accounts: { 'a/b': { user: u } }, protect: { columns: { pan: pan } } }
   - { name: ok, kind: ${kind}, address: h, accounts: { a: { user: u, password: env:X } } }
 `);
-  assert.deepEqual(found.map((line) => line.split(': ').slice(0, 2).join(': ')), [
-    'sluice.yaml:1:10: gateway',
-    'sluice.yaml:2:14: listeners.gopher',
-    `sluice.yaml:2:${38 + kind.length}: listeners.${kind}`,
-    'sluice.yaml:4:28: limits.statement_bytes',
-    'sluice.yaml:4:44: limits.sessions',
-    'sluice.yaml:5:19: workers.count',
-    'sluice.yaml:7:13: resources[0].name',
-    'sluice.yaml:7:24: resources[0].kind',
-    `sluice.yaml:7:${36 + kind.length}: resources[0].address`,
-    `sluice.yaml:7:${57 + kind.length}: resources[0].accounts`,
-    `sluice.yaml:8:${49 + kind.length}: resources[1].accounts.a/b`,
-    `sluice.yaml:8:${56 + kind.length}: resources[1].accounts.a/b`,
-    `sluice.yaml:8:${93 + kind.length}: resources[1].protect.columns.pan`,
-    'sluice.yaml:9:5: resources[2]',
-  ]);
+  assert.deepEqual(
+    found.map((line) => line.split(': ').slice(0, 2).join(': ')),
+    [
+      'sluice.yaml:1:10: gateway',
+      'sluice.yaml:2:14: listeners.gopher',
+      `sluice.yaml:2:${38 + kind.length}: listeners.${kind}`,
+      'sluice.yaml:4:28: limits.statement_bytes',
+      'sluice.yaml:4:44: limits.sessions',
+      'sluice.yaml:5:19: workers.count',
+      'sluice.yaml:7:13: resources[0].name',
+      'sluice.yaml:7:24: resources[0].kind',
+      `sluice.yaml:7:${36 + kind.length}: resources[0].address`,
+      `sluice.yaml:7:${57 + kind.length}: resources[0].accounts`,
+      `sluice.yaml:8:${49 + kind.length}: resources[1].accounts.a/b`,
+      `sluice.yaml:8:${56 + kind.length}: resources[1].accounts.a/b`,
+      `sluice.yaml:8:${93 + kind.length}: resources[1].protect.columns.pan`,
+      'sluice.yaml:9:5: resources[2]',
+    ],
+  );
   assert.match(found[7] ?? '', new RegExp(`write ${kind}$`));
 });
 
@@ -138,7 +158,10 @@ test('what is not YAML, has a key twice or uses aliases is refused', () => {
 
 test('options of later versions are refused, not ignored', () => {
   const found = problems(`${minimal}store: db://x\nidentity: { oidc: [{ issuer: x }] }\nrecording: { archive: s3 }\n`);
-  assert.deepEqual(found.map((line) => line.split(': ')[1]), ['store', 'identity.oidc', 'recording.archive']);
+  assert.deepEqual(
+    found.map((line) => line.split(': ')[1]),
+    ['store', 'identity.oidc', 'recording.archive'],
+  );
 });
 
 test('secrets are looked up only when asked, and named without their content', () => {
@@ -150,7 +173,11 @@ test('secrets are looked up only when asked, and named without their content', (
 });
 
 test('a literal secret, clear traffic and an unverified certificate are warned about', () => {
-  const { warnings } = parseConfig(minimal.replace('env:PAYMENTS_RO', 'hunter2').replace('address: 127.0.0.1', 'tls: disable\n    address: db.example'), '/s.yaml', { protocols });
+  const { warnings } = parseConfig(
+    minimal.replace('env:PAYMENTS_RO', 'hunter2').replace('address: 127.0.0.1', 'tls: disable\n    address: db.example'),
+    '/s.yaml',
+    { protocols },
+  );
   assert.deepEqual(warnings, [
     's.yaml: resources[0].tls: traffic to the resource is in the clear',
     's.yaml: resources[0].accounts.read-only.password: the secret stands in the file itself; write env:NAME or file:PATH',

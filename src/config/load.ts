@@ -60,7 +60,11 @@ export function parseConfig(text: string, file: string, options: LoadOptions): L
   const config: Config = {
     file,
     gateway: {
-      name: gateway.name.parsed((value) => (/^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$/.test(value) ? value : null), 'a usable name; write letters, digits, - or .', 'gateway'),
+      name: gateway.name.parsed(
+        (value) => (/^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$/.test(value) ? value : null),
+        'a usable name; write letters, digits, - or .',
+        'gateway',
+      ),
       dataDir: absolute(gateway.data_dir.text('./var')),
     },
     listeners: readListeners(f.listeners, options.protocols),
@@ -88,7 +92,10 @@ function readTls(place: Place, absolute: (path: string) => string, check: boolea
   if (!f.cert.present || !f.key.present) return { tls: null, allowPlaintextLoopback };
   const tls = { cert: absolute(f.cert.text()), key: absolute(f.key.text()) };
   if (check) {
-    for (const [at, path] of [[f.cert, tls.cert], [f.key, tls.key]] as const) {
+    for (const [at, path] of [
+      [f.cert, tls.cert],
+      [f.key, tls.key],
+    ] as const) {
       try {
         accessSync(path, constants.R_OK);
       } catch {
@@ -116,12 +123,20 @@ function readMasking(place: Place): Config['masking'] {
   const ids = new Set<string>();
   const patterns: MaskPattern[] = f.patterns.items().map((item) => {
     const p = item.fields(['id', 'regex', 'keep_last'], ['id', 'regex']);
-    const id = p.id.parsed((text) => (/^[a-z][a-z0-9_-]{0,39}$/.test(text) ? text : null), 'a usable id; write lower-case letters, digits, - or _', '');
+    const id = p.id.parsed(
+      (text) => (/^[a-z][a-z0-9_-]{0,39}$/.test(text) ? text : null),
+      'a usable id; write lower-case letters, digits, - or _',
+      '',
+    );
     if (ids.has(id) && id !== '') p.id.problem(`the id ${id} is taken by an earlier pattern`);
     ids.add(id);
     return { id, regex: p.regex.text(), keepLast: p.keep_last.integer({ min: 0, max: 4 }, 0) };
   });
-  const keepFirst = f.keep_first.parsed((text) => ({ 0: 0, 6: 6, 8: 8 } as const)[text] ?? null, 'one of 0, 6, 8; write keep_first: 0', 0 as const);
+  const keepFirst = f.keep_first.parsed(
+    (text) => (({ 0: 0, 6: 6, 8: 8 }) as const)[text] ?? null,
+    'one of 0, 6, 8; write keep_first: 0',
+    0 as const,
+  );
   return {
     keepLast: f.keep_last.integer({ min: 0, max: 4 }, 4),
     keepFirst,
@@ -139,7 +154,8 @@ function readLimits(place: Place): Config['limits'] {
     sessions: f.sessions.integer({ min: 1, max: 1_000_000 }, 1000),
     loginSeconds: f.login_seconds.integer({ min: 1, max: 600 }, 15),
   };
-  if (limits.statementBytes > limits.messageBytes) f.statement_bytes.problem('is more than message_bytes, so that no such statement could arrive; write a smaller size');
+  if (limits.statementBytes > limits.messageBytes)
+    f.statement_bytes.problem('is more than message_bytes, so that no such statement could arrive; write a smaller size');
   return limits;
 }
 

@@ -17,16 +17,28 @@ export interface Config {
     readonly segmentBytes: number;
     readonly checkpointSeconds: number;
   };
-  readonly masking: { readonly keepLast: number; readonly keepFirst: 0 | 6 | 8; readonly optIn: readonly string[]; readonly patterns: readonly MaskPattern[] };
+  readonly masking: {
+    readonly keepLast: number;
+    readonly keepFirst: 0 | 6 | 8;
+    readonly optIn: readonly string[];
+    readonly patterns: readonly MaskPattern[];
+  };
   readonly limits: Limits;
   /** Absolute path of the directory of Cedar policies. */
   readonly policies: string;
   readonly resources: readonly Resource[];
 }
 
-export interface ListenAddress { readonly host: string; readonly port: number }
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
 
-export interface MaskPattern { readonly id: string; readonly regex: string; readonly keepLast: number }
+export interface MaskPattern {
+  readonly id: string;
+  readonly regex: string;
+  readonly keepLast: number;
+}
 
 export interface Limits {
   /** Longest statement text, bytes. */
@@ -39,7 +51,10 @@ export interface Limits {
   readonly loginSeconds: number;
 }
 
-export interface Account { readonly user: string; /** `env:NAME`, `file:PATH` or a literal (warned about). */ readonly password: string }
+export interface Account {
+  readonly user: string /** `env:NAME`, `file:PATH` or a literal (warned about). */;
+  readonly password: string;
+}
 
 export interface Resource {
   readonly name: string;

@@ -73,7 +73,9 @@ export class Place {
       }
       const path = this.#child(String(key.value));
       const at = value?.range?.[0] ?? offset;
-      return [{ key: String(key.value), keyPlace: new Place(this.#reader, path, key, offset), value: new Place(this.#reader, path, value, at) }];
+      return [
+        { key: String(key.value), keyPlace: new Place(this.#reader, path, key, offset), value: new Place(this.#reader, path, value, at) },
+      ];
     });
   }
 
@@ -84,7 +86,9 @@ export class Place {
       this.problem('is not a list; write lines that begin with "- ", or []');
       return [];
     }
-    return (this.#node.items as Node[]).map((item, i) => new Place(this.#reader, `${this.path}[${i}]`, item, item.range?.[0] ?? this.#offset));
+    return (this.#node.items as Node[]).map(
+      (item, i) => new Place(this.#reader, `${this.path}[${i}]`, item, item.range?.[0] ?? this.#offset),
+    );
   }
 
   /** The text of a scalar, numbers included; `fallback` when absent or wrong. Takes no empty text. */
@@ -174,7 +178,7 @@ export class Reader {
 
   #refuseAliases(node: unknown): void {
     if (isAlias(node)) this.report(node.range?.[0] ?? 0, '', 'an alias cannot be used here; write the value itself');
-    else if (isMap(node)) for (const { key, value } of node.items) [key, value].forEach((part) => this.#refuseAliases(part));
+    else if (isMap(node)) for (const { key, value } of node.items) for (const part of [key, value]) this.#refuseAliases(part);
     else if (isSeq(node)) for (const item of node.items) this.#refuseAliases(item);
   }
 }

@@ -40,19 +40,26 @@ export function readResources(place: Place, context: ResourceContext): Resource[
   const resources: Resource[] = [];
   for (const item of place.items()) {
     const resource = readResource(item, context);
-    if (resources.some((other) => other.name !== '' && other.name === resource.name)) item.problem(`the name ${resource.name} is taken by an earlier resource`);
+    if (resources.some((other) => other.name !== '' && other.name === resource.name))
+      item.problem(`the name ${resource.name} is taken by an earlier resource`);
     resources.push(resource);
   }
   return resources;
 }
 
 function readResource(place: Place, context: ResourceContext): Resource {
-  const f = place.fields(['name', 'kind', 'address', 'database', 'tls', 'ca', 'accounts', 'protect'], ['name', 'kind', 'address', 'accounts']);
+  const f = place.fields(
+    ['name', 'kind', 'address', 'database', 'tls', 'ca', 'accounts', 'protect'],
+    ['name', 'kind', 'address', 'accounts'],
+  );
   const name = f.name.parsed(resourceName, 'a usable name; write letters, digits, - _ or .', '');
   const kind = f.kind.text();
   const protocol = context.protocols.get(kind);
   if (f.kind.present && protocol === undefined) f.kind.problem(unknownProtocol(kind, context.protocols));
-  const { host, port } = f.address.parsed((text) => parseAddress(text, protocol?.defaultPort), 'an address; write host:port', { host: '', port: 0 });
+  const { host, port } = f.address.parsed((text) => parseAddress(text, protocol?.defaultPort), 'an address; write host:port', {
+    host: '',
+    port: 0,
+  });
   if (f.address.present && host !== '' && port === 0) f.address.problem('port 0 cannot be connected to');
   const tls = f.tls.oneOf(['verify-full', 'require', 'disable'], 'verify-full');
   if (tls === 'disable' && host !== '' && !isLoopback(host)) context.warn(f.tls, 'traffic to the resource is in the clear');

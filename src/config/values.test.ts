@@ -8,13 +8,33 @@ import { secret } from './secrets.ts';
 import { nearest, parseAddress, parseDuration, parseSize } from './values.ts';
 
 test('sizes', () => {
-  for (const [text, bytes] of [['0', 0], ['8MB', 8_388_608], ['64 kB', 65_536], ['1gb', 2 ** 30], ['12b', 12], ['8M', null], ['-1', null], ['1.5MB', null], ['', null], ['9999999GB', null]] as const) {
+  for (const [text, bytes] of [
+    ['0', 0],
+    ['8MB', 8_388_608],
+    ['64 kB', 65_536],
+    ['1gb', 2 ** 30],
+    ['12b', 12],
+    ['8M', null],
+    ['-1', null],
+    ['1.5MB', null],
+    ['', null],
+    ['9999999GB', null],
+  ] as const) {
     assert.equal(parseSize(text), bytes, text);
   }
 });
 
 test('durations', () => {
-  for (const [text, ms] of [['8h', 28_800_000], ['90s', 90_000], ['15m', 900_000], ['1d', 86_400_000], ['0s', null], ['8', null], ['h', null], ['1w', null]] as const) {
+  for (const [text, ms] of [
+    ['8h', 28_800_000],
+    ['90s', 90_000],
+    ['15m', 900_000],
+    ['1d', 86_400_000],
+    ['0s', null],
+    ['8', null],
+    ['h', null],
+    ['1w', null],
+  ] as const) {
     assert.equal(parseDuration(text), ms, text);
   }
 });

@@ -45,10 +45,12 @@ test('a token lives from nbf until just before exp', () => {
   assert.equal(at(now + 3_599_999).verify(token, 'dev1').name, 'dev1');
   assert.throws(() => at(now + 3_600_000).verify(token, 'dev1'), { code: 'token_expired' });
   assert.throws(() => at(now - 61_000).verify(token, 'dev1'), { code: 'token_not_yet_valid' });
-  assert.throws(() => at(now).verify(forge(header, { ...claims, nbf: iat + 120, exp: iat + 600 }), 'dev1'), { code: 'token_not_yet_valid' });
+  assert.throws(() => at(now).verify(forge(header, { ...claims, nbf: iat + 120, exp: iat + 600 }), 'dev1'), {
+    code: 'token_not_yet_valid',
+  });
 });
 
-test('a token is its own user\'s', () => {
+test("a token is its own user's", () => {
   assert.throws(() => at(now).verify(issue(), 'dev2'), { code: 'token_user_mismatch' });
   assert.throws(() => at(now).verify(issue(), 'Dev1'), { code: 'token_user_mismatch' });
   assert.throws(() => at(now).verify(issue(), ''), { code: 'token_user_mismatch' });
@@ -82,7 +84,9 @@ test('the header chooses nothing', () => {
   assert.throws(() => at(now).verify(`${none}.${payload}.`, 'dev1'), { code: 'token_malformed' });
   // The classic confusion: the public key, which anyone may know, as the secret of a MAC.
   const hs = Buffer.from(JSON.stringify({ alg: 'HS256', typ: 'sluice+jwt' })).toString('base64url');
-  const mac = createHmac('sha256', publicKey.export({ type: 'spki', format: 'pem' })).update(`${hs}.${payload}`).digest('base64url');
+  const mac = createHmac('sha256', publicKey.export({ type: 'spki', format: 'pem' }))
+    .update(`${hs}.${payload}`)
+    .digest('base64url');
   assert.throws(() => at(now).verify(`${hs}.${payload}.${mac}`, 'dev1'), { code: 'token_malformed' });
   for (const wrong of [{ ...header, typ: 'JWT' }, { alg: 'EdDSA' }, { ...header, crit: ['x'] }, { ...header, jwk: {} }]) {
     assert.throws(() => at(now).verify(forge(wrong, claims), 'dev1'), { code: 'token_malformed' });
@@ -90,22 +94,48 @@ test('the header chooses nothing', () => {
 });
 
 test('a signed token with missing or odd claims is refused', () => {
-  for (const [name, value] of [['exp', undefined], ['exp', '9'], ['exp', 1e300], ['iat', null], ['nbf', -1], ['kind', 'root'], ['groups', 'dba'], ['groups', [1]], ['jti', ''], ['sub', 'a+b'], ['sub', 7]] as const) {
+  for (const [name, value] of [
+    ['exp', undefined],
+    ['exp', '9'],
+    ['exp', 1e300],
+    ['iat', null],
+    ['nbf', -1],
+    ['kind', 'root'],
+    ['groups', 'dba'],
+    ['groups', [1]],
+    ['jti', ''],
+    ['sub', 'a+b'],
+    ['sub', 7],
+  ] as const) {
     assert.throws(() => at(now).verify(forge(header, { ...claims, [name]: value }), 'dev1'), { code: 'token_malformed' }, name);
   }
   const signed = `${Buffer.from(JSON.stringify(header)).toString('base64url')}.${Buffer.from('null').toString('base64url')}`;
-  assert.throws(() => at(now).verify(`${signed}.${sign(null, Buffer.from(signed), privateKey).toString('base64url')}`, 'dev1'), { code: 'token_malformed' });
+  assert.throws(() => at(now).verify(`${signed}.${sign(null, Buffer.from(signed), privateKey).toString('base64url')}`, 'dev1'), {
+    code: 'token_malformed',
+  });
 });
 
 test('what is no token is refused quickly, whatever its size', () => {
   for (const text of ['', 'secret', '..', 'a.b', 'a.b.c.d', '.'.repeat(maxTokenBytes)]) {
     assert.throws(() => at(now).verify(text, 'dev1'), { code: 'token_malformed' });
   }
-  assert.throws(() => at(now).verify(forge(header, { ...claims, groups: ['x'.repeat(maxTokenBytes)] }), 'dev1'), { code: 'token_malformed', publicMessage: 'the token is too long' });
+  assert.throws(() => at(now).verify(forge(header, { ...claims, groups: ['x'.repeat(maxTokenBytes)] }), 'dev1'), {
+    code: 'token_malformed',
+    publicMessage: 'the token is too long',
+  });
 });
 
 test('only sound tokens are issued', () => {
-  for (const change of [{ user: '' }, { user: 'a+b' }, { user: 'a b' }, { groups: ['a\nb'] }, { ttlMs: 0 }, { ttlMs: 400 * 86_400_000 }, { ttlMs: Number.NaN }, { groups: Array.from({ length: 900 }, (_, i) => `group-${i}`) }]) {
+  for (const change of [
+    { user: '' },
+    { user: 'a+b' },
+    { user: 'a b' },
+    { groups: ['a\nb'] },
+    { ttlMs: 0 },
+    { ttlMs: 400 * 86_400_000 },
+    { ttlMs: Number.NaN },
+    { groups: Array.from({ length: 900 }, (_, i) => `group-${i}`) },
+  ]) {
     assert.throws(() => issueToken({ ...request, ...change }, 'gw-1', privateKey, now), RangeError, JSON.stringify(change).slice(0, 40));
   }
 });

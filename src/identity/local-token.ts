@@ -47,7 +47,8 @@ export function isUserName(name: string): boolean {
 /** Issues a token. `now` is in ms since the epoch. Throws RangeError on a name, group or lifetime that cannot be. */
 export function issueToken(request: TokenRequest, issuer: string, privateKey: KeyObject, now: number): string {
   if (!isUserName(request.user)) throw new RangeError(`"${request.user}" is not a user name: letters, digits and _ . @ : -, up to 128`);
-  for (const group of request.groups) if (!isUserName(group)) throw new RangeError(`"${group}" is not a group name: letters, digits and _ . @ : -, up to 128`);
+  for (const group of request.groups)
+    if (!isUserName(group)) throw new RangeError(`"${group}" is not a group name: letters, digits and _ . @ : -, up to 128`);
   if (!(request.ttlMs >= 1000 && request.ttlMs <= maxTtlMs)) throw new RangeError('a token lives between 1 second and 366 days');
   const iat = Math.floor(now / 1000);
   const claims: Claims = {
@@ -101,7 +102,8 @@ export class LocalTokenVerifier implements TokenVerifier {
     const now = this.#clock() / 1000;
     if (now >= claims.exp) throw refused('token_expired', `the token expired at ${new Date(claims.exp * 1000).toISOString()}`);
     if (now + skewSeconds < Math.max(claims.nbf, claims.iat)) throw refused('token_not_yet_valid', 'the token is not valid yet');
-    if (claims.sub !== user) throw refused('token_user_mismatch', 'the token belongs to another user', 'log in with the user name the token was issued for');
+    if (claims.sub !== user)
+      throw refused('token_user_mismatch', 'the token belongs to another user', 'log in with the user name the token was issued for');
     return {
       kind: claims.kind,
       name: claims.sub,

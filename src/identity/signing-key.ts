@@ -72,5 +72,11 @@ function create(path: string): Buffer {
 }
 
 function unusable(publicMessage: string, cause?: unknown): GatewayError {
-  return new GatewayError({ code: 'token_key_unusable', source: 'gateway', phase: 'config', publicMessage, ...(cause === undefined ? {} : { cause }) });
+  return new GatewayError({
+    code: 'token_key_unusable',
+    source: 'gateway',
+    phase: 'config',
+    publicMessage,
+    ...(cause === undefined ? {} : { cause }),
+  });
 }

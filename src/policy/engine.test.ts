@@ -19,13 +19,24 @@ const files: ProtocolVocabulary = {
       name: 'File',
       in: ['Folder'],
       attributes: ['name'],
-      describe: (path) => ({ attributes: { name: path.slice(path.indexOf('/') + 1) }, parents: [{ type: 'Folder', path: path.slice(0, path.indexOf('/')) }] }),
+      describe: (path) => ({
+        attributes: { name: path.slice(path.indexOf('/') + 1) },
+        parents: [{ type: 'Folder', path: path.slice(0, path.indexOf('/')) }],
+      }),
     },
   ],
   context: { size: 'Long', tags: 'Set<String>', safe: 'Bool', via: 'String' },
 };
 const target: Target = { resource: 'store', kind: 'files', account: 'ro', address: 'h:1' };
-const ann: Principal = { kind: 'user', name: 'ann', issuer: 'i', subject: 'ann', groups: ['staff'], credential: { kind: 'k', id: 'c', expiresAt: 0 }, claims: {} };
+const ann: Principal = {
+  kind: 'user',
+  name: 'ann',
+  issuer: 'i',
+  subject: 'ann',
+  groups: ['staff'],
+  credential: { kind: 'k', id: 'c', expiresAt: 0 },
+  claims: {},
+};
 const get = (...paths: string[]): Operation => ({
   action: 'get',
   objects: paths.map((path) => ({ type: 'File', path, action: 'get' })),
@@ -35,7 +46,9 @@ const engine = (text: string): CedarEngine => new CedarEngine([{ name: 'a.cedar'
 const staffRead = '@id("staff") permit(principal in Group::"staff", action in Action::"read", resource);\n';
 
 test('an operation is allowed when all its objects are', () => {
-  const e = engine(`${staffRead}@id("no-x") @hint("not x") forbid(principal, action, resource) when { resource is File && resource.name == "x" };`);
+  const e = engine(
+    `${staffRead}@id("no-x") @hint("not x") forbid(principal, action, resource) when { resource is File && resource.name == "x" };`,
+  );
   assert.deepEqual(e.decide(ann, target, get('d/a', 'd/b')), { kind: 'allow', policies: ['staff'], snapshot: e.snapshot });
   const denied = e.decide(ann, target, get('d/a', 'd/x', 'd/b'));
   assert.ok(denied.kind === 'deny');
@@ -91,7 +104,9 @@ test("the operation cannot overwrite the engine's own facts", () => {
 });
 
 test('whatever does not fit the schema, and any error, is a denial', () => {
-  const e = engine('@id("all") permit(principal, action, resource);\n@id("sum") forbid(principal, action, resource) when { context.size + 9223372036854775807 < 0 };');
+  const e = engine(
+    '@id("all") permit(principal, action, resource);\n@id("sum") forbid(principal, action, resource) when { context.size + 9223372036854775807 < 0 };',
+  );
   const errors: [string, Operation][] = [
     ['missing attribute', { ...get('d/a'), attributes: { size: 1 } }],
     ['wrong type', { ...get('d/a'), attributes: { ...get().attributes, size: 'big' } }],
@@ -122,7 +137,10 @@ test('names are data, never policy text', () => {
 
 test('problems name their place and what to write', () => {
   assert.throws(
-    () => engine('@id("a") permit(principal, action == Action::"gett", resource);\n\n  @id("b") forbid(principal, action, resource) when { context.saef };'),
+    () =>
+      engine(
+        '@id("a") permit(principal, action == Action::"gett", resource);\n\n  @id("b") forbid(principal, action, resource) when { context.saef };',
+      ),
     (error) => {
       assert.ok(error instanceof GatewayError && error.code === 'policy_invalid');
       const [first, second, ...more] = error.publicMessage.split('\n');
@@ -139,7 +157,10 @@ test('vocabularies may share groups but neither actions nor types', () => {
   const e = new CedarEngine([{ name: 'a.cedar', text: staffRead }], [files, other]);
   assert.equal(e.decide(ann, { ...target, kind: 'web' }, { action: 'visit', objects: [], attributes: {} }).kind, 'allow');
   assert.throws(() => cedarSchema([files, { ...other, actions: { get: [] } }]), /web: the action get is declared by files already/);
-  assert.throws(() => cedarSchema([files, { ...files, protocol: 'web', actions: {} }]), /the object type File is declared by files already/);
+  assert.throws(
+    () => cedarSchema([files, { ...files, protocol: 'web', actions: {} }]),
+    /the object type File is declared by files already/,
+  );
   assert.throws(() => cedarSchema([{ ...other, actions: { read: [], visit: ['read'] } }]), /read is both an action and a group/);
   assert.throws(() => cedarSchema([{ ...other, context: { account: 'String' } }]), /the context attribute account is the engine's own/);
 });
@@ -154,13 +175,22 @@ test('a directory is loaded in order of name, and its snapshot follows content, 
       writeFileSync(join(dir, sub, 'notes.txt'), 'not a policy');
     }
     const one = loadPolicies(join(dir, 'one'), [files], 'policies');
-    assert.deepEqual(one.policies.map(({ id, file, line, effect }) => [id, file, line, effect]), [['staff', 'policies/10-a.cedar', 1, 'permit'], ['b', 'policies/20-b.cedar', 1, 'permit']]);
+    assert.deepEqual(
+      one.policies.map(({ id, file, line, effect }) => [id, file, line, effect]),
+      [
+        ['staff', 'policies/10-a.cedar', 1, 'permit'],
+        ['b', 'policies/20-b.cedar', 1, 'permit'],
+      ],
+    );
     assert.match(one.snapshot, /^[0-9a-f]{64}$/);
     assert.equal(loadPolicies(join(dir, 'two'), [files]).snapshot, one.snapshot);
     writeFileSync(join(dir, 'two', '20-b.cedar'), '@id("b") permit(principal, action, resource); ');
     assert.notEqual(loadPolicies(join(dir, 'two'), [files]).snapshot, one.snapshot);
     writeFileSync(join(dir, 'two', '30-c.cedar'), staffRead);
-    assert.throws(() => loadPolicies(join(dir, 'two'), [files], 'p'), /p\/30-c\.cedar:1:1: the policy id "staff" is taken by the policy at p\/10-a\.cedar:1/);
+    assert.throws(
+      () => loadPolicies(join(dir, 'two'), [files], 'p'),
+      /p\/30-c\.cedar:1:1: the policy id "staff" is taken by the policy at p\/10-a\.cedar:1/,
+    );
     mkdirSync(join(dir, 'empty'));
     assert.throws(() => loadPolicies(join(dir, 'empty'), [files]), { code: 'policy_invalid' });
     assert.throws(() => loadPolicies(join(dir, 'none'), [files]), /cannot read the policies/);

@@ -71,12 +71,22 @@ export class CedarEngine implements PolicyEngine {
       ownActionDone ||= object.action === operation.action;
       const resource = this.#describe(target, object);
       if (resource === null) return this.#failed(`objects of type ${object.type} are unknown to policy`);
-      const denied = this.#one(`${who},"action":${JSON.stringify(object.action)},"resource":${resource},"context":${context}}`, object.action, object.path, allowedBy);
+      const denied = this.#one(
+        `${who},"action":${JSON.stringify(object.action)},"resource":${resource},"context":${context}}`,
+        object.action,
+        object.path,
+        allowedBy,
+      );
       if (denied !== null) return denied;
     }
     if (!ownActionDone) {
       const resource = JSON.stringify({ type: 'Resource', id: target.resource });
-      const denied = this.#one(`${who},"action":${JSON.stringify(operation.action)},"resource":${resource},"context":${context}}`, operation.action, target.resource, allowedBy);
+      const denied = this.#one(
+        `${who},"action":${JSON.stringify(operation.action)},"resource":${resource},"context":${context}}`,
+        operation.action,
+        target.resource,
+        allowedBy,
+      );
       if (denied !== null) return denied;
     }
     return { kind: 'allow', policies: [...allowedBy], snapshot: this.snapshot };
@@ -101,7 +111,9 @@ export class CedarEngine implements PolicyEngine {
       policies: answer.policies,
       snapshot: this.snapshot,
       reason: forbidden ? 'forbidden' : 'no-permit',
-      message: forbidden ? `${action} on ${object} is forbidden by policy ${answer.policies.join(', ')}` : `no policy permits ${action} on ${object}`,
+      message: forbidden
+        ? `${action} on ${object} is forbidden by policy ${answer.policies.join(', ')}`
+        : `no policy permits ${action} on ${object}`,
       hint: hint ?? (forbidden ? '' : 'ask for membership in a group that may do this'),
     };
   }
@@ -125,7 +137,10 @@ export class CedarEngine implements PolicyEngine {
     return JSON.stringify({
       type: object.type,
       id: `${target.resource}/${object.path}`,
-      parents: [...parents.map((parent) => ({ type: parent.type, id: `${target.resource}/${parent.path}` })), { type: 'Resource', id: target.resource }],
+      parents: [
+        ...parents.map((parent) => ({ type: parent.type, id: `${target.resource}/${parent.path}` })),
+        { type: 'Resource', id: target.resource },
+      ],
       attrs: attributes,
     });
   }
@@ -138,8 +153,13 @@ export class CedarEngine implements PolicyEngine {
 export function loadPolicies(dir: string, vocabularies: readonly ProtocolVocabulary[], label = dir): CedarEngine {
   let files: PolicyFile[];
   try {
-    const names = readdirSync(dir).filter((name) => name.endsWith('.cedar')).sort();
-    files = names.map((name) => ({ name: join(label, name), text: new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(join(dir, name))) }));
+    const names = readdirSync(dir)
+      .filter((name) => name.endsWith('.cedar'))
+      .sort();
+    files = names.map((name) => ({
+      name: join(label, name),
+      text: new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(join(dir, name))),
+    }));
   } catch (error) {
     throw invalid(`${label}: cannot read the policies: ${error instanceof Error ? error.message : String(error)}`, error);
   }
@@ -158,5 +178,11 @@ function snapshotOf(schema: string, files: readonly PolicyFile[]): string {
 }
 
 function invalid(message: string, cause?: unknown): GatewayError {
-  return new GatewayError({ code: 'policy_invalid', source: 'gateway', phase: 'config', publicMessage: message, ...(cause === undefined ? {} : { cause }) });
+  return new GatewayError({
+    code: 'policy_invalid',
+    source: 'gateway',
+    phase: 'config',
+    publicMessage: message,
+    ...(cause === undefined ? {} : { cause }),
+  });
 }

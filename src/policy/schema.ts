@@ -15,12 +15,7 @@ const identifier = /^[A-Za-z_][A-Za-z0-9_]*$/;
  */
 export function cedarSchema(vocabularies: readonly ProtocolVocabulary[]): string {
   const problems: string[] = [];
-  const lines = [
-    'entity Group;',
-    'entity User in [Group];',
-    'entity Service in [Group];',
-    'entity Resource;',
-  ];
+  const lines = ['entity Group;', 'entity User in [Group];', 'entity Service in [Group];', 'entity Resource;'];
   const owners = new Map<string, string>();
   const groups = new Set<string>();
   const claim = (what: string, protocol: string): void => {
@@ -33,7 +28,8 @@ export function cedarSchema(vocabularies: readonly ProtocolVocabulary[]): string
   vocabularies.forEach((vocabulary, index) => {
     const { protocol } = vocabulary;
     for (const type of vocabulary.objectTypes) {
-      if (!identifier.test(type.name) || reservedTypes.includes(type.name)) problems.push(`${protocol}: ${type.name} cannot name an object type`);
+      if (!identifier.test(type.name) || reservedTypes.includes(type.name))
+        problems.push(`${protocol}: ${type.name} cannot name an object type`);
       claim(`the object type ${type.name}`, protocol);
       const attributes = type.attributes.map((name) => `${quote(name)}: String`).join(', ');
       lines.push(`entity ${type.name} in [${[...type.in, 'Resource'].join(', ')}]${attributes === '' ? '' : ` { ${attributes} }`};`);

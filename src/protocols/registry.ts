@@ -1,8 +1,7 @@
 import type { ListenAddress } from '../config/model.ts';
 import type { ProtocolVocabulary } from '../policy/vocabulary.ts';
+import { postgres } from './postgres/definition.ts';
 import type { ProtocolListener, ProtocolServices } from './protocol.ts';
-import { listenPostgres } from './postgres/listener.ts';
-import { postgresVocabulary } from './postgres/vocabulary.ts';
 
 /** What the rest of the gateway needs to know of a protocol. */
 export interface ProtocolDefinition {
@@ -11,15 +10,15 @@ export interface ProtocolDefinition {
   /** Port of an upstream address that states none. */
   readonly defaultPort: number;
   readonly vocabulary: ProtocolVocabulary;
+  /** Recorded bytes of a session as text for people; `stream` names the way or channel, '' is the reply. */
+  render(bytes: Buffer, stream: string): string;
   /** Opens a listener. Resolves when it accepts connections. */
   listen(services: ProtocolServices, address: ListenAddress): Promise<ProtocolListener>;
 }
 
-const definitions: readonly ProtocolDefinition[] = [
-  { name: 'postgres', defaultPort: 5432, vocabulary: postgresVocabulary, listen: listenPostgres },
-];
+const definitions: readonly ProtocolDefinition[] = [postgres];
 
-/** The protocols of this build by name. To add one, add its line above. */
+/** The protocols of this build by name. To add one, add it above. */
 export const protocols: ReadonlyMap<string, ProtocolDefinition> = new Map(definitions.map((definition) => [definition.name, definition]));
 
 /** All vocabularies, in the order of the registry. */

@@ -180,10 +180,18 @@ fn slice_by_action(schema: &Schema, policies: &[Policy]) -> Result<HashMap<Strin
     Ok(actions)
 }
 
+/// Where the policy begins in its file.
+fn offset_of(policy: &Policy) -> usize {
+    match policy.as_ref().loc() {
+        Some(loc) => loc.start(),
+        None => 0,
+    }
+}
+
 /// Gives each policy the id its annotation states.
 fn name_policies(file: &PolicyFile, parsed: &PolicySet, summaries: &mut Vec<PolicySummary>, problems: &mut Vec<Problem>) -> Vec<Policy> {
     for template in parsed.templates() {
-        let offset = template.as_ref().loc().map_or(0, |loc| loc.start());
+        let offset = if let Some(loc) = template.as_ref().loc() { loc.start() } else { 0 };
         problems.push(Problem::at(
             &file.name,
             &file.text,
@@ -192,10 +200,7 @@ fn name_policies(file: &PolicyFile, parsed: &PolicySet, summaries: &mut Vec<Poli
             Some("write the principal or resource in place of ?principal or ?resource"),
         ));
     }
-    let mut policies: Vec<(usize, &Policy)> = parsed
-        .policies()
-        .map(|policy| (policy.as_ref().loc().map_or(0, |loc| loc.start()), policy))
-        .collect();
+    let mut policies: Vec<(usize, &Policy)> = parsed.policies().map(|policy| (offset_of(policy), policy)).collect();
     policies.sort_by_key(|(offset, _)| *offset);
     let mut named = Vec::with_capacity(policies.len());
     for (offset, policy) in policies {
@@ -261,13 +266,7 @@ fn validate(validator: &Validator, file: &PolicyFile, policies: &[Policy], probl
             return;
         }
     };
-    let start_of = |id: &PolicyId| {
-        policies
-            .iter()
-            .find(|policy| policy.id() == id)
-            .and_then(|policy| policy.as_ref().loc())
-            .map_or(0, |loc| loc.start())
-    };
+    let start_of = |id: &PolicyId| policies.iter().find(|policy| policy.id() == id).map_or(0, offset_of);
     let result = validator.validate(&set, ValidationMode::Strict);
     let mut found: Vec<Problem> = Vec::new();
     for error in result.validation_errors() {

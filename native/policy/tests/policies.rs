@@ -1,6 +1,6 @@
 //! Compiling and deciding through the public interface.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use sluice_policy::{Answer, Policies, PolicyFile, Request, Spec};
 

@@ -1,8 +1,8 @@
 import { basename } from 'node:path';
 
 import { compileRules, dropRules } from '../../../native/binding/index.js';
-import { GatewayError } from '../../errors.ts';
 import type { Config } from '../../config/model.ts';
+import { GatewayError } from '../../errors.ts';
 import { loadPolicies } from '../../policy/engine.ts';
 import { vocabularies } from '../../protocols/registry.ts';
 import type { Arguments, Command, ExitCode, Io } from '../command.ts';
@@ -33,7 +33,9 @@ export const check: Command = {
     const listeners = Object.entries(config.listeners).map(([name, { host, port }]) => `${name} on ${host}:${port}`);
     io.out(`ok\n  gateway ${config.gateway.name}: ${listeners.join(', ')}\n`);
     for (const resource of config.resources) {
-      io.out(`  resource ${resource.name}: ${resource.kind} ${resource.host}:${resource.port}, accounts ${[...resource.accounts.keys()].join(', ')}\n`);
+      io.out(
+        `  resource ${resource.name}: ${resource.kind} ${resource.host}:${resource.port}, accounts ${[...resource.accounts.keys()].join(', ')}\n`,
+      );
     }
     io.out(`  ${summary}\n`);
     return 0;
@@ -46,7 +48,13 @@ function checkPatterns(config: Config): void {
     dropRules(compileRules(JSON.stringify(config.masking)));
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    throw new GatewayError({ code: 'config_invalid', source: 'gateway', phase: 'config', publicMessage: `${basename(config.file)}: masking: ${why}`, cause });
+    throw new GatewayError({
+      code: 'config_invalid',
+      source: 'gateway',
+      phase: 'config',
+      publicMessage: `${basename(config.file)}: masking: ${why}`,
+      cause,
+    });
   }
 }
 

@@ -24,10 +24,15 @@ export const verify: Command = {
     });
     if (args.flag('json')) io.out(`${JSON.stringify(report)}\n`);
     else {
-      for (const [word, findings] of [['problem', report.problems], ['note', report.notes]] as const) {
+      for (const [word, findings] of [
+        ['problem', report.problems],
+        ['note', report.notes],
+      ] as const) {
         for (const { file, line, message } of findings) io.out(`${word}: ${file}${line === 0 ? '' : `:${line}`}: ${message}\n`);
       }
-      io.out(`${report.ok ? 'verified' : 'DOES NOT HOLD'}: ${report.lines} lines, ${report.segments} segments, ${report.checkpoints} checkpoints\n`);
+      io.out(
+        `${report.ok ? 'verified' : 'DOES NOT HOLD'}: ${report.lines} lines, ${report.segments} segments, ${report.checkpoints} checkpoints\n`,
+      );
     }
     return report.ok ? 0 : 1;
   },

@@ -14,7 +14,15 @@ const engine = loadPolicies(join(import.meta.dirname, '../../../deploy/policies'
 const target: Target = { resource: 'payments', kind: 'postgres', account: 'read-only', address: '127.0.0.1:5432' };
 
 function member(...groups: string[]): Principal {
-  return { kind: 'user', name: 'dev1', issuer: 'gw-1', subject: 'dev1', groups, credential: { kind: 'local-token', id: 'j', expiresAt: 0 }, claims: {} };
+  return {
+    kind: 'user',
+    name: 'dev1',
+    issuer: 'gw-1',
+    subject: 'dev1',
+    groups,
+    credential: { kind: 'local-token', id: 'j', expiresAt: 0 },
+    claims: {},
+  };
 }
 const analyst = member('analysts');
 const developer = member('developers');
@@ -24,7 +32,9 @@ function decide(principal: Principal, sql: string, account = 'read-only'): Decis
   const bytes = Buffer.from(sql);
   const analysis = JSON.parse(analyzeSql(bytes, 0, bytes.length)) as Analysis;
   assert.equal(analysis.error, undefined, `${sql}: ${analysis.error}`);
-  const decisions = (analysis.statements ?? []).map((statement) => engine.decide(principal, { ...target, account }, operationOf(statement)));
+  const decisions = (analysis.statements ?? []).map((statement) =>
+    engine.decide(principal, { ...target, account }, operationOf(statement)),
+  );
   assert.ok(decisions.length > 0, sql);
   return decisions.find((decision) => decision.kind === 'deny') ?? (decisions[0] as Decision);
 }
@@ -49,7 +59,8 @@ function denied(principal: Principal, policy: string | undefined, ...statements:
 }
 
 test('nobody without a group gets anything', () => {
-  for (const who of [member(), member('guests')]) denied(who, undefined, 'select 1', 'select * from cards', 'begin', 'set work_mem = 1', 'select relname from pg_class');
+  for (const who of [member(), member('guests')])
+    denied(who, undefined, 'select 1', 'select * from cards', 'begin', 'set work_mem = 1', 'select relname from pg_class');
 });
 
 test('analysts read', () => {
@@ -66,16 +77,28 @@ test('analysts read', () => {
     'copy cards to stdout',
     'copy (select id from cards) to stdout (format csv)',
     'begin isolation level repeatable read read only',
-    'savepoint a', 'rollback to a', 'commit', 'rollback',
-    'prepare q (int) as select * from cards where id = $1', 'execute q (1)', 'deallocate q',
-    'declare c cursor for select * from cards', 'fetch 10 from c', 'move 1 in c', 'close c',
-    'listen jobs', 'unlisten *', 'discard all', 'reset all',
+    'savepoint a',
+    'rollback to a',
+    'commit',
+    'rollback',
+    'prepare q (int) as select * from cards where id = $1',
+    'execute q (1)',
+    'deallocate q',
+    'declare c cursor for select * from cards',
+    'fetch 10 from c',
+    'move 1 in c',
+    'close c',
+    'listen jobs',
+    'unlisten *',
+    'discard all',
+    'reset all',
   );
 });
 
 test('analysts change nothing', () => {
   denied(
-    analyst, undefined,
+    analyst,
+    undefined,
     'insert into cards values (1)',
     'update cards set x = 1 where id = 1',
     'delete from cards where id = 1',
@@ -88,7 +111,9 @@ test('analysts change nothing', () => {
     'lock table cards',
     'call settle()',
     'create view v as select 1',
-    'vacuum cards', 'refresh materialized view m', 'comment on table cards is $$x$$',
+    'vacuum cards',
+    'refresh materialized view m',
+    'comment on table cards is $$x$$',
   );
 });
 
@@ -105,44 +130,132 @@ test('developers insert, update, delete and merge', () => {
     'select * from cards for update',
     'explain analyze update cards set x = 1 where id = 1',
   );
-  denied(developer, undefined, 'create table t (a int)', 'alter table cards add column x int', 'call settle()', 'create index on cards (id)');
+  denied(
+    developer,
+    undefined,
+    'create table t (a int)',
+    'alter table cards add column x int',
+    'call settle()',
+    'create index on cards (id)',
+  );
 });
 
 test('an analyst on the read-write account is refused, a developer is not', () => {
   const decision = decide(analyst, 'select 1', 'read-write');
   assert.ok(decision.kind === 'deny');
-  assert.deepEqual([decision.reason, decision.policies, decision.hint], ['forbidden', ['access.analysts-read-only'], 'log in as <user>+read-only']);
+  assert.deepEqual(
+    [decision.reason, decision.policies, decision.hint],
+    ['forbidden', ['access.analysts-read-only'], 'log in as <user>+read-only'],
+  );
   assert.equal(decide(member('analysts', 'developers'), 'select 1', 'read-write').kind, 'allow');
 });
 
 test('nothing is dropped, truncated, or changed without WHERE', () => {
-  denied(developer, 'destructive.drop', 'drop table cards', 'drop table if exists a, b cascade', 'drop schema public cascade', 'drop view v', 'truncate cards', 'drop function f(int)', 'drop database x');
-  denied(developer, 'destructive.no-where', 'update cards set x = 1', 'delete from cards', 'explain analyze delete from cards', 'prepare p as delete from cards', 'with gone as (delete from cards returning *) select * from gone', 'with a as (update cards set x = 1 returning 1) insert into t select * from a');
+  denied(
+    developer,
+    'destructive.drop',
+    'drop table cards',
+    'drop table if exists a, b cascade',
+    'drop schema public cascade',
+    'drop view v',
+    'truncate cards',
+    'drop function f(int)',
+    'drop database x',
+  );
+  denied(
+    developer,
+    'destructive.no-where',
+    'update cards set x = 1',
+    'delete from cards',
+    'explain analyze delete from cards',
+    'prepare p as delete from cards',
+    'with gone as (delete from cards returning *) select * from gone',
+    'with a as (update cards set x = 1 returning 1) insert into t select * from a',
+  );
 });
 
 test('privileges, roles, code and the server are out of reach', () => {
   denied(
-    developer, 'destructive.admin',
-    'grant select on cards to public', 'revoke all on cards from app', 'grant admin to dev1', 'alter default privileges grant select on tables to public',
-    'create role x superuser', 'alter role app set work_mem = 1', 'drop role x', 'alter user app password $$x$$', 'reassign owned by a to b',
-    'do $$ begin execute $x$ drop table cards $x$; end $$', 'load $$x$$'.replaceAll('$$', "'"), 'checkpoint',
+    developer,
+    'destructive.admin',
+    'grant select on cards to public',
+    'revoke all on cards from app',
+    'grant admin to dev1',
+    'alter default privileges grant select on tables to public',
+    'create role x superuser',
+    'alter role app set work_mem = 1',
+    'drop role x',
+    'alter user app password $$x$$',
+    'reassign owned by a to b',
+    'do $$ begin execute $x$ drop table cards $x$; end $$',
+    'load $$x$$'.replaceAll('$$', "'"),
+    'checkpoint',
     'create publication p for all tables',
   );
   denied(developer, 'destructive.lasting-settings', "alter system set log_statement = 'all'", 'alter database x set search_path = y');
-  denied(developer, 'escape.server', 'select pg_terminate_backend(1)', 'select pg_catalog.pg_reload_conf()', "select * from pg_logical_slot_get_changes('s', null, null)");
+  denied(
+    developer,
+    'escape.server',
+    'select pg_terminate_backend(1)',
+    'select pg_catalog.pg_reload_conf()',
+    "select * from pg_logical_slot_get_changes('s', null, null)",
+  );
 });
 
 test('files, hidden SQL and secrets in catalogs are out of reach', () => {
-  denied(developer, 'escape.copy-file', "copy cards to '/tmp/x'", "copy cards from '/etc/passwd'", "copy cards to program 'curl -d @- x'", "copy (select 1) to program 'x'");
   denied(
-    analyst, 'escape.files',
-    "select pg_read_file('/etc/passwd')", "select PG_CATALOG.PG_READ_BINARY_FILE('x')", "select * from pg_ls_dir('.')", 'select lo_get(1)', "select lo_import('/x')", "select lo_export(1, '/x')",
-    "select id from cards where name = (select pg_read_file('x'))", "select * from cards order by pg_read_file('x')", "declare c cursor for select pg_read_file('x')", "copy (select pg_read_file('x')) to stdout", "execute q (pg_read_file('x'))", "explain select pg_read_file('x')",
+    developer,
+    'escape.copy-file',
+    "copy cards to '/tmp/x'",
+    "copy cards from '/etc/passwd'",
+    "copy cards to program 'curl -d @- x'",
+    "copy (select 1) to program 'x'",
   );
-  denied(analyst, 'escape.hidden-sql', "select query_to_xml('select * from cards', true, true, '')", "select table_to_xml('cards', true, true, '')", "select * from dblink('h', 'select 1') as t(a int)", "select ext.dblink_exec('drop table x')", "select * from ts_stat('select 1')");
-  denied(analyst, 'escape.secret-catalogs', 'select * from pg_authid', 'select * from pg_catalog.pg_shadow', 'table pg_statistic', 'select most_common_vals from pg_stats', 'copy pg_authid to stdout', 'select 1 from pg_class where exists (select 1 from pg_authid)', 'select * from pg_largeobject', 'explain select * from pg_user_mapping');
+  denied(
+    analyst,
+    'escape.files',
+    "select pg_read_file('/etc/passwd')",
+    "select PG_CATALOG.PG_READ_BINARY_FILE('x')",
+    "select * from pg_ls_dir('.')",
+    'select lo_get(1)',
+    "select lo_import('/x')",
+    "select lo_export(1, '/x')",
+    "select id from cards where name = (select pg_read_file('x'))",
+    "select * from cards order by pg_read_file('x')",
+    "declare c cursor for select pg_read_file('x')",
+    "copy (select pg_read_file('x')) to stdout",
+    "execute q (pg_read_file('x'))",
+    "explain select pg_read_file('x')",
+  );
+  denied(
+    analyst,
+    'escape.hidden-sql',
+    "select query_to_xml('select * from cards', true, true, '')",
+    "select table_to_xml('cards', true, true, '')",
+    "select * from dblink('h', 'select 1') as t(a int)",
+    "select ext.dblink_exec('drop table x')",
+    "select * from ts_stat('select 1')",
+  );
+  denied(
+    analyst,
+    'escape.secret-catalogs',
+    'select * from pg_authid',
+    'select * from pg_catalog.pg_shadow',
+    'table pg_statistic',
+    'select most_common_vals from pg_stats',
+    'copy pg_authid to stdout',
+    'select 1 from pg_class where exists (select 1 from pg_authid)',
+    'select * from pg_largeobject',
+    'explain select * from pg_user_mapping',
+  );
   denied(analyst, 'escape.secret-options', 'select * from information_schema.user_mapping_options');
-  denied(developer, 'escape.catalog-writes', "update pg_class set relname = 'x' where oid = 1", 'insert into pg_catalog.pg_proc values (1)', 'copy pg_class from stdin');
+  denied(
+    developer,
+    'escape.catalog-writes',
+    "update pg_class set relname = 'x' where oid = 1",
+    'insert into pg_catalog.pg_proc values (1)',
+    'copy pg_class from stdin',
+  );
 });
 
 test('what clients ask of the server to find their way is allowed', () => {
@@ -157,22 +270,49 @@ test('what clients ask of the server to find their way is allowed', () => {
     // pgAdmin
     "SET DateStyle=ISO; SET client_min_messages=notice; SELECT set_config('bytea_output','hex',false) FROM pg_show_all_settings() WHERE name = 'bytea_output'; SET client_encoding='utf-8'",
     'SELECT rolname, rolsuper, rolcreatedb FROM pg_catalog.pg_roles WHERE rolname = current_user',
-    "SELECT gss_authenticated, encrypted FROM pg_catalog.pg_stat_gssapi WHERE pid = pg_backend_pid()",
+    'SELECT gss_authenticated, encrypted FROM pg_catalog.pg_stat_gssapi WHERE pid = pg_backend_pid()',
     // DBeaver and JDBC
-    'SET extra_float_digits = 3', "SET application_name = 'PostgreSQL JDBC Driver'", 'SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY', 'SHOW TRANSACTION ISOLATION LEVEL', 'SET TRANSACTION ISOLATION LEVEL SERIALIZABLE',
-    'SELECT current_schema(), session_user', 'SELECT n.oid, n.*, d.description FROM pg_catalog.pg_namespace n LEFT OUTER JOIN pg_catalog.pg_description d ON d.objoid = n.oid', "select string_agg(word, ',') from pg_catalog.pg_get_keywords() where word <> ALL ('{select}'::text[])",
+    'SET extra_float_digits = 3',
+    "SET application_name = 'PostgreSQL JDBC Driver'",
+    'SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY',
+    'SHOW TRANSACTION ISOLATION LEVEL',
+    'SET TRANSACTION ISOLATION LEVEL SERIALIZABLE',
+    'SELECT current_schema(), session_user',
+    'SELECT n.oid, n.*, d.description FROM pg_catalog.pg_namespace n LEFT OUTER JOIN pg_catalog.pg_description d ON d.objoid = n.oid',
+    "select string_agg(word, ',') from pg_catalog.pg_get_keywords() where word <> ALL ('{select}'::text[])",
     'SELECT NULL AS TABLE_CAT, (i.keys).n FROM (SELECT information_schema._pg_expandarray(i.indkey) AS keys FROM pg_catalog.pg_index i) i',
-    'select table_name from information_schema.tables', "select * from information_schema.columns where table_name = 'cards'",
+    'select table_name from information_schema.tables',
+    "select * from information_schema.columns where table_name = 'cards'",
     // asyncpg
     "SELECT current_setting('jit') AS cur, set_config('jit', 'off', false) AS new",
     'WITH RECURSIVE typeinfo_tree(oid, ns, depth) AS (SELECT ti.oid, ti.ns, 0 FROM (SELECT t.oid, ns.nspname AS ns FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace ns ON ns.oid = t.typnamespace) ti WHERE ti.oid = any($1::oid[]) UNION ALL SELECT ti.oid, ti.ns, tt.depth + 1 FROM pg_type ti2 JOIN typeinfo_tree tt ON true JOIN pg_range r ON true CROSS JOIN LATERAL (SELECT ti2.oid, tt.ns) ti) SELECT DISTINCT *, basetype::regtype::text FROM (SELECT oid, ns, depth, 0 AS basetype FROM typeinfo_tree) q ORDER BY depth DESC',
     'SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL',
     // pg_dump
-    "SELECT pg_catalog.set_config('search_path', '', false)", 'SET statement_timeout = 0', 'SET idle_in_transaction_session_timeout = 0', 'SET row_security = off', 'SET synchronize_seqscans TO off', 'BEGIN', 'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY',
+    "SELECT pg_catalog.set_config('search_path', '', false)",
+    'SET statement_timeout = 0',
+    'SET idle_in_transaction_session_timeout = 0',
+    'SET row_security = off',
+    'SET synchronize_seqscans TO off',
+    'BEGIN',
+    'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY',
   );
 });
 
 test('settings that reach further are refused', () => {
-  denied(analyst, 'settings.known-only', 'set role postgres', 'set session authorization app', 'set local session_replication_role = replica', "select set_config('log_statement', 'none', false)", "select set_config('role', 'postgres', true) from cards", "set session_preload_libraries = 'x'");
-  denied(analyst, 'settings.computed-name', 'select set_config(name, $1, false) from cards', "select set_config('ro' || 'le', 'postgres', false)");
+  denied(
+    analyst,
+    'settings.known-only',
+    'set role postgres',
+    'set session authorization app',
+    'set local session_replication_role = replica',
+    "select set_config('log_statement', 'none', false)",
+    "select set_config('role', 'postgres', true) from cards",
+    "set session_preload_libraries = 'x'",
+  );
+  denied(
+    analyst,
+    'settings.computed-name',
+    'select set_config(name, $1, false) from cards',
+    "select set_config('ro' || 'le', 'postgres', false)",
+  );
 });

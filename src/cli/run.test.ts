@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { GatewayError } from '../errors.ts';
+import type { Arguments, Command, Io } from './command.ts';
+import { UsageError } from './command.ts';
+import { runCommand } from './run.ts';
+import { columns, visible } from './terminal.ts';
+
+function io(): { io: Io; out: string[]; err: string[] } {
+  const out: string[] = [];
+  const err: string[] = [];
+  return {
+    io: { out: (text) => void out.push(text), err: (text) => void err.push(text), env: {}, now: () => 0, stopped: async () => {} },
+    out,
+    err,
+  };
+}
+let seen: Arguments | undefined;
+const command = (name: string, run: () => void = () => {}): Command => ({
+  name,
+  summary: `summary of ${name}`,
+  usage: '[--a A] WORD',
+  options: { a: { type: 'string' }, many: { type: 'string', multiple: true }, on: { type: 'boolean' } },
+  details: 'details',
+  positionals: { min: 1, max: 1 },
+  async run(args) {
+    seen = args;
+    run();
+    return 0;
+  },
+});
+
+test('options and words reach the command of that name', async () => {
+  const { io: stub } = io();
+  assert.equal(await runCommand(['two words', 'x'], [command('two words')], stub), 2);
+  assert.equal(
+    await runCommand(
+      ['two', 'words', '--a', 'v', '--many', '1', 'w', '--many=2', '--on'],
+      [command('two'), command('two words')].reverse(),
+      stub,
+    ),
+    0,
+  );
+  assert.deepEqual([seen?.text('a'), seen?.list('many'), seen?.flag('on'), seen?.words], ['v', ['1', '2'], true, ['w']]);
+  assert.throws(() => seen?.required('b'), UsageError);
+});
+
+test('a wrong call exits 2 with the usage on stderr', async () => {
+  for (const argv of [['c'], ['c', 'w', 'w2'], ['c', 'w', '--nope'], ['c', 'w', '--a'], ['c', 'w', '--on=1']]) {
+    const { io: stub, out, err } = io();
+    assert.equal(await runCommand(argv, [command('c')], stub), 2, argv.join(' '));
+    assert.match(err.join(''), /usage: sluice c \[--a A\] WORD/);
+    assert.deepEqual(out, []);
+  }
+  for (const argv of [[], ['d'], ['--what']]) {
+    const { io: stub, out, err } = io();
+    assert.equal(await runCommand(argv, [command('c')], stub), 2);
+    assert.match(err.join(''), /summary of c/);
+    assert.deepEqual(out, []);
+  }
+});
+
+test('help goes to stdout and exits 0, even with arguments missing', async () => {
+  for (const argv of [['--help'], ['-h'], ['help'], ['c', '--help'], ['c', '-h']]) {
+    const { io: stub, out } = io();
+    assert.equal(await runCommand(argv, [command('c')], stub), 0);
+    assert.match(out.join(''), /summary of c/);
+  }
+});
+
+test('our errors are told plainly, a fault of the program with its stack', async () => {
+  const fail = (error: Error): Command =>
+    command('c', () => {
+      throw error;
+    });
+  const gone = io();
+  assert.equal(
+    await runCommand(
+      ['c', 'w'],
+      [fail(new GatewayError({ code: 'x', source: 'gateway', phase: 'config', publicMessage: 'a: b', hint: 'do c' }))],
+      gone.io,
+    ),
+    1,
+  );
+  assert.deepEqual(gone.err, ['a: b\ndo c\n']);
+  const fault = io();
+  assert.equal(await runCommand(['c', 'w'], [fail(new TypeError('oops'))], fault.io), 1);
+  assert.match(fault.err.join(''), /TypeError: oops\n {4}at /);
+});
+
+test('text from a record cannot drive the terminal', () => {
+  assert.equal(visible('a\u001b[2Jb\r\nc\td\u202ee\u009b'), 'a\\u001b[2Jb  c d\\u202ee\\u009b');
+  assert.equal(visible('a\n\tb\u0007\r', true), 'a\n\tb\\u0007 ');
+});
+
+test('columns line up', () => {
+  assert.equal(
+    columns([
+      ['a', 'bbb', 'c'],
+      ['aa', 'b', 'cc'],
+    ]),
+    'a   bbb  c\naa  b    cc\n',
+  );
+  assert.equal(columns([]), '');
+});

@@ -1,0 +1,13 @@
+import type { ProtocolDefinition } from '../registry.ts';
+import { listenPostgres } from './listener.ts';
+import { renderMessages } from './render.ts';
+import { postgresVocabulary } from './vocabulary.ts';
+
+/** What the registry holds of this protocol. */
+export const postgres: ProtocolDefinition = {
+  name: 'postgres',
+  defaultPort: 5432,
+  vocabulary: postgresVocabulary,
+  listen: listenPostgres,
+  render: renderMessages,
+};
