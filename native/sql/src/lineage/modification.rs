@@ -83,7 +83,9 @@ impl Evaluator<'_> {
                 write_any(target, all);
             }
         }
-        if let Some(conflict) = node.node("on_conflict_clause") {
+        if node.kind == "InsertStmt"
+            && let Some(conflict) = node.node("on_conflict_clause")
+        {
             // `excluded` is the row that was to be inserted.
             let excluded = Rc::new(Source {
                 alias: "excluded".into(),
