@@ -30,7 +30,7 @@ export interface Recorder {
    */
   append(type: LineType, sid: string, members: string): number;
   /** As `append`, with `[off, off+len)` of `buf` as base64 in a member `"data"`: reply bytes as the user saw them. Copies. */
-  appendOutput(sid: string, members: string, buf: Uint8Array, off: number, len: number): number;
+  appendOutput(sid: string, members: string, buf: Uint8Array, off: number, len: number, type?: 'output' | 'result'): number;
   /** Calls `waiter.onRecorded` when every line up to now is durable. Waiters are called in the order in which they asked. */
   whenRecorded(waiter: RecordWaiter): void;
   /** Bytes accepted and not yet written; producers of output should pause above `highWater`. */

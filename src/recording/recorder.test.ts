@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { GatewayError } from '../errors.ts';
@@ -236,6 +236,27 @@ for (const durability of ['durable', 'buffered'] satisfies Durability[]) {
     });
   });
 }
+
+test('a data directory that cannot be written is a clear error, and so is a disk that is full at the start', () => {
+  const file = join(dir.path, 'file');
+  writeFileSync(file, '');
+  assert.throws(
+    () => testRecorder(file),
+    (error: unknown) => error instanceof GatewayError && /^the record under .* cannot be opened: E/.test(error.publicMessage),
+  );
+  const full = Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+  const files: RecordFiles = {
+    ...diskFiles,
+    write: () => {
+      throw full;
+    },
+  };
+  assert.throws(() => testRecorder(dir.path, { files }), /cannot be opened: ENOSPC/);
+  // The lock was let go.
+  const recorder = testRecorder(dir.path);
+  assert.equal(recorder.origin, 'gw-1/record');
+  return recorder.close();
+});
 
 test('JSON strings survive whatever they hold', () => {
   for (const text of ['', 'plain', 'a"b\\c', '\0\x1f\x7f', '\ud800', 'x\udfff', '\u2028', 'é\u{1f600}']) {

@@ -9,35 +9,16 @@ import type { Clock } from './clock.ts';
 import { systemClock, TimeFormat } from './clock.ts';
 import type { Slot } from './directory.ts';
 import { claimSlot } from './directory.ts';
+import { notify, openError, recordError } from './failure.ts';
 import type { Failpoints, RecordFiles } from './files.ts';
 import { diskFiles, noFailpoints } from './files.ts';
 import { jsonString } from './json.ts';
 import type { Durability, LineType, Recorder, RecordWaiter } from './model.ts';
 import { OpenWork } from './open-work.ts';
+import type { RecorderOptions } from './options.ts';
 import type { ChainEnd } from './recovery.ts';
 import { recoverChain, recoveryLines } from './recovery.ts';
 import { SegmentFile } from './segment.ts';
-
-export interface RecorderOptions {
-  readonly dataDir: string;
-  /** Name of the gateway. */
-  readonly gateway: string;
-  readonly durability: Durability;
-  /** A segment is sealed once it is at least this long. */
-  readonly segmentBytes: number;
-  readonly checkpointSeconds: number;
-  /** Version of the software, for the header. */
-  readonly version: string;
-  /** Hash of the policies in force at the start, for the header. */
-  readonly policySnapshot?: string;
-  /** Sets another kind of process apart from gateways: `cli-` gives chains named `<gateway>-cli-1`. */
-  readonly processPrefix?: string;
-  readonly clock?: Clock;
-  readonly files?: RecordFiles;
-  readonly failpoints?: Failpoints;
-  /** See `Recorder.highWater`. */
-  readonly highWater?: number;
-}
 
 const HIGH_WATER = 4 << 20;
 /** Longest line: a statement of 8 MB in which every byte takes a six-byte escape fits. */
@@ -57,12 +38,13 @@ const LINE_START = `{"v":1,"prev":"${'0'.repeat(64)}","seq":`;
  * and the account of the recovery are written before this returns. Throws GatewayError when the existing record is broken.
  */
 export function openRecorder(options: RecorderOptions): FileRecorder {
-  const slot = claimSlot(options.dataDir, options.gateway, options.processPrefix);
+  let slot: Slot | null = null;
   try {
+    slot = claimSlot(options.dataDir, options.gateway, options.processPrefix);
     return new FileRecorder(options, slot);
   } catch (error) {
-    slot.lock.release();
-    throw error;
+    slot?.lock.release();
+    throw openError(options.dataDir, error);
   }
 }
 
@@ -131,7 +113,7 @@ export class FileRecorder implements Recorder {
       this.#writeFirstLines(end);
     } catch (error) {
       this.#segment.close();
-      throw this.#recordError(error);
+      throw error;
     }
     this.#checkpointTimer = setInterval(() => this.checkpoint(), options.checkpointSeconds * 1000);
     this.#checkpointTimer.unref();
@@ -152,11 +134,12 @@ export class FileRecorder implements Recorder {
     return seq;
   }
 
-  appendOutput(sid: string, members: string, buf: Uint8Array, off: number, len: number): number {
+  appendOutput(sid: string, members: string, buf: Uint8Array, off: number, len: number, type: 'output' | 'result' = 'output'): number {
     this.#check(members.length + len * 2);
-    const seq = this.#start('output', sid, members, members === '' ? '"data":"' : ',"data":"');
+    const seq = this.#start(type, sid, members, members === '' ? '"data":"' : ',"data":"');
     this.#open.base64(buf, off, len);
     this.#open.text('"}\n');
+    if (type !== 'output') this.#openWork.follow(type, sid, members, seq);
     return seq;
   }
 
@@ -405,7 +388,7 @@ export class FileRecorder implements Recorder {
 
   #fail(cause: unknown): void {
     if (this.#failure !== null) return;
-    const failure = this.#recordError(cause);
+    const failure = recordError(cause);
     this.#failure = failure;
     clearInterval(this.#checkpointTimer);
     const waiters = [...this.#other.waiters, ...this.#open.waiters];
@@ -416,18 +399,6 @@ export class FileRecorder implements Recorder {
       for (const waiter of waiters) notify(waiter, failure);
       this.#callDrained();
       if (this.#closing !== null) this.#finishClose();
-    });
-  }
-
-  #recordError(cause: unknown): GatewayError {
-    if (cause instanceof GatewayError) return cause;
-    return new GatewayError({
-      code: 'record_failed',
-      source: 'gateway',
-      phase: 'record',
-      cause,
-      publicMessage: 'the operation could not be recorded, so it was not forwarded',
-      hint: 'the gateway stopped forwarding; its log says what happened to the record',
     });
   }
 
@@ -454,16 +425,5 @@ export class FileRecorder implements Recorder {
       this.#segment.close();
       end(this.#failure);
     }
-  }
-}
-
-/** A waiter that throws must not keep the others from being called; the error surfaces as uncaught, which is what it is. */
-function notify(waiter: RecordWaiter, error: Error | null): void {
-  try {
-    waiter.onRecorded(error);
-  } catch (thrown) {
-    queueMicrotask(() => {
-      throw thrown;
-    });
   }
 }

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Recorder } from './model.ts';
-import type { FileRecorder, RecorderOptions } from './recorder.ts';
+import type { RecorderOptions } from './options.ts';
+import type { FileRecorder } from './recorder.ts';
 import { openRecorder } from './recorder.ts';
 import { verifyRecord } from './verify.ts';
 

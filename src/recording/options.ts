@@ -1,0 +1,25 @@
+/** What a recorder is made of. */
+import type { Clock } from './clock.ts';
+import type { Failpoints, RecordFiles } from './files.ts';
+import type { Durability } from './model.ts';
+
+export interface RecorderOptions {
+  readonly dataDir: string;
+  /** Name of the gateway. */
+  readonly gateway: string;
+  readonly durability: Durability;
+  /** A segment is sealed once it is at least this long. */
+  readonly segmentBytes: number;
+  readonly checkpointSeconds: number;
+  /** Version of the software, for the header. */
+  readonly version: string;
+  /** Hash of the policies in force at the start, for the header. */
+  readonly policySnapshot?: string;
+  /** Sets another kind of process apart from gateways: `cli-` gives chains named `<gateway>-cli-1`. */
+  readonly processPrefix?: string;
+  readonly clock?: Clock;
+  readonly files?: RecordFiles;
+  readonly failpoints?: Failpoints;
+  /** See `Recorder.highWater`. */
+  readonly highWater?: number;
+}
