@@ -46,11 +46,10 @@ export class Outbox {
     return this.#parts === null && this.#from === this.#to;
   }
 
-  /** Bytes in all. */
-  get bytes(): number {
-    let sum = this.#to - this.#from;
-    if (this.#parts !== null) for (const part of this.#parts) sum += part.to - part.from;
-    return sum;
+  /** The one region of the slab that it consists of, if it does and that is at most `max` bytes. */
+  single(max: number): { readonly from: number; readonly to: number } | null {
+    if (this.#parts !== null || this.#to - this.#from > max || this.#to === this.#from) return null;
+    return { from: this.#from, to: this.#to };
   }
 
   /** Calls `fn` for each piece of slab or owned bytes in order, without consuming them. */

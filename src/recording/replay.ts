@@ -50,8 +50,10 @@ function* steps(
     stream,
     text: render(session.protocol, Buffer.concat(chunks), stream),
   });
-  for (const { line } of readLines(session.chain, { sid: session.sid, types: ['intent', 'deny', 'output'] })) {
-    if (line.type === 'output' && typeof line['data'] === 'string') {
+  for (const { line } of readLines(session.chain, { sid: session.sid, types: ['intent', 'deny', 'output', 'result'] })) {
+    // A short reply stands in the result line of its operation.
+    if (line.type === 'result' && line['data'] === undefined) continue;
+    if ((line.type === 'output' || line.type === 'result') && typeof line['data'] === 'string') {
       const intent = Number(line['intent']);
       const stream = typeof line['stream'] === 'string' ? line['stream'] : '';
       if (held !== null && (held.intent !== intent || held.stream !== stream || held.bytes > PIECE)) {

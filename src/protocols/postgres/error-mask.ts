@@ -13,12 +13,13 @@ const VALUE_FIELDS: readonly string[] = ['D', 'W', 'q'];
 export function maskErrorMessage(state: SessionState, type: number, bytes: Buffer, at: number, end: number, touchesProtected: boolean): { message: Buffer; fields: Map<string, string> } {
   const fields = parseErrorFields(bytes, at + 5, end);
   if (touchesProtected) {
-    for (const code of VALUE_FIELDS) if (fields.has(code)) fields.set(code, WITHHELD);
     const sqlstate = fields.get('C') ?? '';
+    const key = sqlstate.startsWith('23') ? keyDetail(state, fields) : null;
+    for (const code of VALUE_FIELDS) if (fields.has(code)) fields.set(code, code === 'D' && key !== null ? key : WITHHELD);
     const text = fields.get('M') ?? '';
-    // Data exceptions and integrity violations quote what they choke on; raised ones say anything.
+    // Data exceptions quote what they choke on, raised ones say anything; integrity violations quote names only.
     if (sqlstate.startsWith('P') || sqlstate === '00000' || sqlstate === '01000' || sqlstate === 'XX000') fields.set('M', WITHHELD);
-    else if (sqlstate.startsWith('22') || sqlstate.startsWith('23')) fields.set('M', coverQuoted(text));
+    else if (sqlstate.startsWith('22')) fields.set('M', coverQuoted(text));
     if (sqlstate.startsWith('22') || sqlstate.startsWith('P')) fields.delete('H');
   }
   for (const [code, text] of fields) {
@@ -32,6 +33,26 @@ export function maskErrorMessage(state: SessionState, type: number, bytes: Buffe
 export function maskString(state: SessionState, text: string): string {
   const bytes = Buffer.from(text, 'utf8');
   return state.services.masker.text(bytes, 0, bytes.length, state.counts) > 0 ? bytes.toString('utf8') : text;
+}
+
+/**
+ * `Key (pan)=(4111...) already exists.` with the value masked as its column would be: that the same card is there already
+ * is what the user has to know. Null when the detail has another form, or names something else than columns.
+ */
+function keyDetail(state: SessionState, fields: ReadonlyMap<string, string>): string | null {
+  const found = /^Key \(([a-z_][a-z0-9_]*(?:, [a-z_][a-z0-9_]*)*)\)=\((.*)\) (already exists|is not present in table "[^"]*"|is still referenced from table "[^"]*"|is duplicated)\.$/s.exec(fields.get('D') ?? '');
+  const [, names = '', value = '', outcome = ''] = found ?? [];
+  const known = state.catalog.current?.columnsOf(fields.get('s') ?? '', fields.get('t') ?? '');
+  if (found === null || known === null || known === undefined) return null;
+  const classes = names.split(', ').map((name) => {
+    const column = known.find((one) => one.name === name);
+    return column === undefined ? 'unknown' : column.protect;
+  });
+  const keep = state.services.config.masking.keepLast;
+  let shown = value;
+  if (classes.length === 1 && classes[0] === 'pan' && /^\d{12,19}$/.test(value)) shown = '*'.repeat(value.length - keep) + value.slice(value.length - keep);
+  else if (classes.some((protect) => protect !== null)) shown = '***';
+  return `Key (${names})=(${shown}) ${outcome}.`;
 }
 
 /** What stands in double quotes, up to the last one: a value can hold quotes of its own. */

@@ -1,5 +1,4 @@
 import { jsonString } from '../../recording/json.ts';
-import type { Recorder } from '../../recording/model.ts';
 import type { Classified } from './classifier.ts';
 
 export type OperationStatus = 'ok' | 'error' | 'unknown' | 'aborted' | 'not-reached' | 'suspended' | 'unused';
@@ -11,6 +10,8 @@ export class PgOperation {
   /** Refused before it was forwarded: its line says so, and a result only follows when the server never came to it. */
   readonly denied: boolean;
   readonly #startedAt: number;
+  #status: OperationStatus = 'unknown';
+  #us = 0;
   tag = '';
   rows = 0;
   bytes = 0;
@@ -18,6 +19,8 @@ export class PgOperation {
   masked: Uint32Array | null = null;
   maskedColumns: readonly string[] = [];
   done = false;
+  /** Part of its reply is in output lines already. */
+  hasOutput = false;
   /** What a COPY copies: set when the server begins it. */
   copyOf: Classified | null = null;
 
@@ -39,18 +42,24 @@ export class PgOperation {
     }
   }
 
-  /** Writes the result line, once. */
-  finish(recorder: Recorder, sid: string, status: OperationStatus, now: number, ruleNames: readonly string[]): void {
-    if (this.done) return;
+  /** The outcome is known. False when it was known before. @param now as in the constructor. */
+  settle(status: OperationStatus, now: number): boolean {
+    if (this.done) return false;
     this.done = true;
-    if (recorder.failure !== null) return;
-    let members = `"intent":${this.seq},"status":"${status}"`;
+    this.#status = status;
+    this.#us = Math.round((now - this.#startedAt) * 1000);
+    return true;
+  }
+
+  /** The members of the result line. */
+  resultMembers(ruleNames: readonly string[]): string {
+    let members = `"intent":${this.seq},"status":"${this.#status}"`;
     if (this.code !== '') members += `,"code":"${this.code}"`;
     if (this.tag !== '') members += `,"tag":${jsonString(this.tag)}`;
-    members += `,"rows":${this.rows},"bytes":${this.bytes},"us":${Math.round((now - this.#startedAt) * 1000)}`;
+    members += `,"rows":${this.rows},"bytes":${this.bytes},"us":${this.#us}`;
     if (this.masked !== null) members += `,"masked":${maskCounts(this.masked, ruleNames)}`;
     if (this.maskedColumns.length > 0) members += `,"columns":[${this.maskedColumns.map(jsonString).join(',')}]`;
-    recorder.append('result', sid, members);
+    return members;
   }
 }
 

@@ -21,6 +21,9 @@ interface KnownPlan {
   readonly plan: ReplyPlan;
 }
 
+/** A reply up to this size is recorded in the result line of its operation. */
+const MAX_INLINE_OUTPUT = 16 * 1024;
+
 /** The backend messages, one by one: what each settles, what it gives the record, and how its values are masked. */
 export class ServerMessages {
   readonly #state: SessionState;
@@ -30,8 +33,11 @@ export class ServerMessages {
   /** Which statement of a simple query's text the reply has come to. */
   #statementIndex = 0;
   #lastSeq = 0;
-  /** After an error in the extended protocol the server skips to Sync. */
+  #passOp: PgOperation | null = null;
+  #passSeq = 0;
   #fatal = false;
+  /** Operations that ended in this pass: their lines follow those of the output that the pass sends. */
+  #results: PgOperation[] = [];
 
   constructor(state: SessionState) {
     this.#state = state;
@@ -43,12 +49,6 @@ export class ServerMessages {
         ? error
         : new GatewayError({ code: 'internal', source: 'gateway', phase: 'mask', cause: error, publicMessage: 'the gateway failed on the reply, so it was withheld' }),
     );
-  }
-
-  /** The operation that output belongs to: the one the server answers now, else the last one it answered. */
-  get outputOf(): number {
-    const op = this.#state.replies.peek()?.op ?? null;
-    return op?.seq ?? this.#lastSeq;
   }
 
   /** The server said FATAL: the end of the connection is no surprise. */
@@ -131,6 +131,40 @@ export class ServerMessages {
         throw broken(`a message of type ${type} that the gateway does not know`);
     }
     out.pass(at, end);
+  }
+
+  /**
+   * Records what a pass sends to the client and the operations that ended in it. The reply of a single operation that came
+   * in one piece goes into its result line: most operations then cost two lines.
+   */
+  recordPass(out: Outbox): void {
+    const { services, sid, recordOutput } = this.#state;
+    const { recorder, masker } = services;
+    const results = this.#results;
+    if (recorder.failure !== null) {
+      results.length = 0;
+      return;
+    }
+    const only = results.length === 1 ? results[0] : undefined;
+    if (recordOutput && !out.empty) {
+      const piece = only === undefined || only.hasOutput || only.seq !== this.#passSeq ? null : out.single(MAX_INLINE_OUTPUT);
+      if (only !== undefined && piece !== null) {
+        recorder.appendOutput(sid, only.resultMembers(masker.ruleNames), out.slab.bytes, piece.from, piece.to - piece.from, 'result');
+        results.length = 0;
+        return;
+      }
+      const members = `"intent":${this.#passSeq}`;
+      out.forEach((bytes, from, to) => recorder.appendOutput(sid, members, bytes, from, to - from));
+      if (this.#passOp !== null) this.#passOp.hasOutput = true;
+    }
+    for (const op of results) recorder.append('result', sid, op.resultMembers(masker.ruleNames));
+    results.length = 0;
+  }
+
+  /** A pass over what the server sent begins: its output belongs to the operation that the server answers now, else to the last one. */
+  beginPass(): void {
+    this.#passOp = this.#state.replies.peek()?.op ?? null;
+    this.#passSeq = this.#passOp?.seq ?? this.#lastSeq;
   }
 
   // ------------------------------------------------------------------ rows
@@ -244,7 +278,7 @@ export class ServerMessages {
     this.#lastSeq = op.seq;
     // A simple query is over only when the server is ready again: its text may hold more statements.
     if (head?.kind === 'query' && status === 'ok') return;
-    op.finish(this.#state.services.recorder, this.#state.sid, status, this.#state.services.now(), this.#state.services.masker.ruleNames);
+    if (op.settle(status, this.#state.services.now())) this.#results.push(op);
   }
 
   #commandComplete(head: ExpectedReply | undefined, bytes: Buffer, at: number, end: number): void {
@@ -275,7 +309,7 @@ export class ServerMessages {
       if (head === undefined) return;
       if (head.kind === 'query') {
         const { op } = head;
-        if (op !== null) op.finish(state.services.recorder, state.sid, 'ok', state.services.now(), state.services.masker.ruleNames);
+        if (op?.settle('ok', state.services.now()) === true) this.#results.push(op);
         break;
       }
       if (head.kind === 'sync') break;

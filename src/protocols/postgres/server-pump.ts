@@ -23,8 +23,6 @@ export class ServerPump implements ChannelHandler {
   readonly #onProgress: () => void;
   /** A row too large to hold, while it passes. */
   #stream: RowStream | null = null;
-  /** The operation whose reply the pass began with: its output lines refer to it. */
-  #outputOf = 0;
   /** A worker owns part of the slab: nothing may be taken until it is done. */
   #busy = false;
 
@@ -40,7 +38,7 @@ export class ServerPump implements ChannelHandler {
     channel.want = 0;
     const out = new Outbox(channel.slab);
     const before = this.#state.replies.length;
-    this.#outputOf = this.#messages.outputOf;
+    this.#messages.beginPass();
     try {
       this.#take(channel, out);
     } catch (error) {
@@ -190,13 +188,9 @@ export class ServerPump implements ChannelHandler {
   }
 
   #send(out: Outbox): void {
-    if (out.empty) return;
-    const { client, services, recordOutput, sid } = this.#state;
-    if (recordOutput) {
-      const members = `"intent":${this.#outputOf}`;
-      out.forEach((bytes, from, to) => services.recorder.appendOutput(sid, members, bytes, from, to - from));
-    }
-    if (!client.closed) out.writeTo(client);
+    this.#messages.recordPass(out);
+    const { client } = this.#state;
+    if (!out.empty && !client.closed) out.writeTo(client);
   }
 }
 

@@ -99,7 +99,7 @@ export class PgSession implements Cancellable {
   fail(error: GatewayError): void {
     if (this.#ended) return;
     const { services, sid, client } = this.state;
-    services.log.warn('session failed', { sid, code: error.code, phase: error.phase, error: error.cause === undefined ? error.message : `${error.message}: ${String(error.cause)}` });
+    services.log[error.code === 'shutting_down' ? 'info' : 'warn']('session ended by the gateway', { sid, code: error.code, phase: error.phase, error: error.cause === undefined ? error.message : `${error.message}: ${String(error.cause)}` });
     if (!client.closed) client.writeOwned(wireError(error, 'FATAL'));
     this.#end(error.code);
   }
@@ -129,8 +129,9 @@ export class PgSession implements Cancellable {
 
   #upstreamGone(error: Error | null): void {
     if (this.#ended) return;
-    const ending = this.#serverMessages.ending || this.state.client.closed || this.state.terminated;
-    if (ending || (error === null && this.state.replies.length === 0)) this.#end('upstream-closed');
+    const ending = this.#serverMessages.ending || this.state.client.closed;
+    if (this.state.terminated) this.#end('client-closed');
+    else if (ending || (error === null && this.state.replies.length === 0)) this.#end('upstream-closed');
     else this.fail(new GatewayError({ code: 'upstream_lost', source: 'upstream', phase: 'forward', publicMessage: 'the connection to the target was lost; the outcome of what was running is unknown' }));
   }
 
@@ -149,7 +150,10 @@ export class PgSession implements Cancellable {
     }
     setTimeout(() => upstream.destroy(), 2000).unref();
     for (let reply = replies.shift(); reply !== undefined; reply = replies.shift()) {
-      reply.op?.finish(services.recorder, sid, 'unknown', services.now(), services.masker.ruleNames);
+      const { op } = reply;
+      if (op?.settle('unknown', services.now()) === true && services.recorder.failure === null) {
+        services.recorder.append('result', sid, op.resultMembers(services.masker.ruleNames));
+      }
     }
     if (services.recorder.failure === null) {
       const seconds = Math.round(services.now() - this.#startedAt) / 1000;
