@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { requireClient } from '../support/clients.ts';
@@ -17,6 +17,13 @@ after(() => stage.stop());
 
 const psql = (login: StageLogin, commands: string, ...args: readonly string[]): Promise<Done> =>
   run(client.path ?? '', ['-X', '-At', '-v', 'ON_ERROR_STOP=0', ...args], stage.environment(login), commands);
+
+/** The same commands straight on the server, as the account that the analyst gets. */
+const direct = (commands: string): Promise<Done> => {
+  const { user, password } = stage.analyst.account;
+  const env = { ...stage.environment(stage.analyst), PGPORT: String(stage.server.port), PGUSER: user, PGPASSWORD: password };
+  return run(client.path ?? '', ['-X', '-At'], env, commands);
+};
 
 test('a select shows the last four digits and nothing of the CVV', options, async () => {
   const { code, stdout, stderr } = await psql(stage.analyst, 'select id, pan, cvv, holder from cards order by id limit 20;');
@@ -39,19 +46,19 @@ test('a number typed where none belongs is masked by its pattern', options, asyn
 test('the describe commands work', options, async () => {
   const commands = ['\\d', '\\d+', '\\d cards', '\\d+ cards', '\\d payments', '\\d+ payments', '\\dt', '\\dt+', '\\di', '\\dv', '\\dn', '\\dn+', '\\du', '\\df', '\\df+', '\\dp', '\\l', '\\dT', '\\dx', '\\ds', '\\dm', '\\db', '\\dC', '\\dd', '\\ddp', '\\des', '\\dE', '\\dF', '\\dL', '\\do', '\\dO', '\\drds', '\\dy', '\\conninfo', '\\sv payments'];
   for (const command of commands) {
-    const { stderr } = await psql(stage.analyst, `${command}\n`);
-    assert.doesNotMatch(stderr, /ERROR|FATAL|denied/, command);
+    const [through, straight] = await Promise.all([psql(stage.analyst, `${command}\n`), direct(`${command}\n`)]);
+    // Errors too: this psql may be older than the server and ask for columns that are gone.
+    assert.equal(through.stderr, straight.stderr, command);
+    if (!['\\conninfo', '\\dL'].includes(command)) assert.equal(through.stdout, straight.stdout, command);
   }
   const { stdout } = await psql(stage.analyst, '\\d cards\n');
   assert.match(stdout, /^pan\|text\|\|not null\|$/m);
-  assert.match(stdout, /cards_pan_key/);
 });
 
 test('\\copy brings rows out masked, and in as they are', options, async () => {
   const file = join(stage.gateway.dir, 'cards.csv');
   const out = await psql(stage.analyst, `\\copy (select id, pan, cvv from cards order by id) to '${file}' csv header\n`);
   assert.equal(out.stderr, '');
-  const { readFileSync } = await import('node:fs');
   const lines = readFileSync(file, 'utf8').trim().split('\n');
   assert.equal(lines[0], 'id,pan,cvv');
   assert.equal(lines.length, 1 + stage.seeded.cards.length);
@@ -87,7 +94,8 @@ test('COPY keeps its line count and its unprotected columns', options, async () 
 test('an error whose DETAIL quotes a card number comes masked', options, async () => {
   const { stderr } = await psql(stage.developer, 'insert into cards select 0, customer_id, brand, pan, expiry, cvv, holder from cards where id = 7;');
   assert.match(stderr, /duplicate key value violates unique constraint "cards_pan_key"/);
-  assert.match(stderr, /DETAIL:/);
+  const last = stage.seeded.cards[6]?.pan.slice(-4) ?? '';
+  assert.match(stderr, new RegExp(`DETAIL: {2}Key \\(pan\\)=\\(\\*+${last}\\) already exists\\.`));
   assertNoCard(stderr, stage.seeded, 'the error');
 });
 
@@ -102,13 +110,7 @@ test('a blocked statement is an error that says why, and the session goes on', o
 test('transactions, errors in them and \\gdesc behave as without the gateway', options, async () => {
   const commands = 'begin;\nselect 1/0;\nselect 1;\nrollback;\nselect 2;\nselect id, pan from cards \\gdesc\nselect 1\\; select 3;\n';
   const through = await psql(stage.analyst, commands);
-  const direct = await run(client.path ?? '', ['-X', '-At'], {
-    ...stage.environment(stage.analyst),
-    PGPORT: String(stage.server.port),
-    PGUSER: stage.analyst.account.user,
-    PGPASSWORD: stage.analyst.account.password,
-  }, commands);
-  assert.deepEqual(through, direct);
+  assert.deepEqual(through, await direct(commands));
 });
 
 test('psql logs in over TLS, by SSLRequest', options, async () => {

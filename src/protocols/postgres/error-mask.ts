@@ -40,7 +40,7 @@ export function maskString(state: SessionState, text: string): string {
  * is what the user has to know. Null when the detail has another form, or names something else than columns.
  */
 function keyDetail(state: SessionState, fields: ReadonlyMap<string, string>): string | null {
-  const found = /^Key \(([a-z_][a-z0-9_]*(?:, [a-z_][a-z0-9_]*)*)\)=\((.*)\) (already exists|is not present in table "[^"]*"|is still referenced from table "[^"]*"|is duplicated)\.$/s.exec(fields.get('D') ?? '');
+  const found = /^Key \(([a-z_][a-z0-9_]*(?:, [a-z_][a-z0-9_]*)*)\)=\((.*)\) (already exists|is not present in table "[^"]*"|is duplicated)\.$/s.exec(fields.get('D') ?? '');
   const [, names = '', value = '', outcome = ''] = found ?? [];
   const known = state.catalog.current?.columnsOf(fields.get('s') ?? '', fields.get('t') ?? '');
   if (found === null || known === null || known === undefined) return null;
