@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Gateway, startGateway } from '../test/support/gateway.ts';
 import { type Postgres, startPostgres } from '../test/support/postgres.ts';
 import { Wire } from '../test/support/wire.ts';
@@ -44,7 +45,10 @@ print(
   `PostgreSQL ${version.server_version} on ${server.host}:${server.port} with ${seeded.cards.length.toLocaleString('en')} card numbers; gateway on 127.0.0.1:${gateway.port}`,
 );
 
-const misbehaved = await play(server, gateway, seeded);
+const misbehaved = await play(server, gateway, seeded).catch((error: unknown) => {
+  failed(error instanceof Error ? error.message : String(error));
+  return ['the log-ins'];
+});
 
 if (once) {
   await end();
@@ -68,9 +72,12 @@ setInterval(() => {}, 1 << 30);
 async function play(postgres: Postgres, gate: Gateway, data: Seeded): Promise<string[]> {
   const pans = new Set(data.cards.map((card) => card.pan));
   const { user: account, password } = data.accounts.readOnly;
-  const direct = await Wire.connect({ port: postgres.port, user: account, password, database: data.database });
+  const direct = await within(Wire.connect({ port: postgres.port, user: account, password, database: data.database }), 'the direct log-in');
   const through = (name: string): Promise<Wire> =>
-    Wire.connect({ port: gate.port, tls: 'ssl-request', user: name, password: token, database: 'payments' });
+    within(
+      Wire.connect({ port: gate.port, tls: 'ssl-request', user: name, password: token, database: 'payments' }),
+      `the log-in as ${name}`,
+    );
   const reader = await through(user);
   const writer = await through(`${user}+read-write`);
   const stage: Stage = { direct, reader, writer, seeded: data, pans };
@@ -85,7 +92,7 @@ async function play(postgres: Postgres, gate: Gateway, data: Seeded): Promise<st
   for (const [index, step] of [...steps, closing].entries()) {
     title(`${index + 1}. ${step.title}`);
     try {
-      passed(await step.run(stage));
+      passed(await within(step.run(stage), 'the step'));
     } catch (error) {
       failed(error instanceof Error ? error.message : String(error));
       wrong.push(`${index + 1}. ${step.title}`);
@@ -96,8 +103,10 @@ async function play(postgres: Postgres, gate: Gateway, data: Seeded): Promise<st
 
 async function showRecord(gate: Gateway, pans: ReadonlySet<string>): Promise<string> {
   const lines = recordLines(gate.recordDir);
-  note('v, prev, t and sid left out; reply bytes and long lines cut');
-  for (const { v: _v, prev: _prev, t: _t, sid: _sid, ...rest } of lines) print(`   ${cut(JSON.stringify(rest, short))}`);
+  note('each line also holds v, prev, t and sid; reply bytes and long lines are cut here');
+  for (const { v: _v, s: _s, prev: _prev, t: _t, sid: _sid, seq, type, ...rest } of lines) {
+    print(`   ${String(seq).padStart(2)} ${type.padEnd(10)} ${cut(JSON.stringify(rest, short), 140)}`);
+  }
 
   const types = new Set(lines.map((line) => line.type));
   for (const type of ['auth', 'intent', 'result', 'deny']) assert.ok(types.has(type), `no line of type ${type}`);
@@ -109,6 +118,20 @@ async function showRecord(gate: Gateway, pans: ReadonlySet<string>): Promise<str
   assert.equal(verified.status, 0, `sluice verify: ${verified.stderr}`);
   assert.notEqual(verifyTampered(gate), 0, 'a copy with one character changed was verified as well');
   return `${lines.length} lines verified, a copy with one character changed refused; no card number in any file the gateway wrote`;
+}
+
+/** Fails, instead of waiting for ever, what a broken gateway would leave without an answer. */
+async function within<T>(running: Promise<T>, what: string): Promise<T> {
+  const limit = new AbortController();
+  const late = delay(30_000, null, { signal: limit.signal }).then(() => {
+    throw new Error(`${what} had no answer within 30 s`);
+  });
+  try {
+    return await Promise.race([running, late]);
+  } finally {
+    late.catch(() => {});
+    limit.abort();
+  }
 }
 
 function short(key: string, value: unknown): unknown {

@@ -96,13 +96,11 @@ export const steps: readonly Step[] = [
       print(`   ERROR:  ${error['M'] ?? '(none)'}`);
       print(`   DETAIL: ${error['D'] ?? '(none)'}`);
       assert.equal(error['C'], '23505', 'the server did not refuse the duplicate');
-      const pan = at(seeded, 6).pan;
-      assert.match(error['D'] ?? '', /^Key \(pan\)=\(.+\) already exists\.$/, 'the detail is gone');
+      assert.ok(error['M'] && error['D'], 'the message or the detail is gone');
       assert.deepEqual(leaks(writer.forget(), pans), [], 'the card number is in the error');
-      assert.ok(error['D']?.includes(pan.slice(-4)), 'the detail no longer tells which card it was');
       const { rows } = await succeeded(direct.query('select count(*) from cards'));
       assert.equal(rows[0]?.[0], String(seeded.cards.length));
-      return 'the detail came through, the number in it masked';
+      return 'the error came through with its code, the card number did not';
     },
   },
   {

@@ -19,7 +19,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   store: ['errors', 'policy', 'config', 'identity', 'recording'],
   access: ['errors', 'policy', 'config', 'identity', 'recording', 'store'],
   protocols: ['errors', 'native', 'io', 'policy', 'config', 'identity', 'recording', 'workers'],
-  session: ['errors', 'native', 'io', 'policy', 'config', 'identity', 'recording', 'workers', 'store', 'access', 'protocols'],
+  session: ['errors', 'native', 'log', 'io', 'policy', 'config', 'identity', 'recording', 'workers', 'store', 'access', 'protocols'],
   admin: ['errors', 'io', 'policy', 'config', 'identity', 'recording', 'store', 'access', 'session'],
   cli: [
     'errors',
@@ -107,8 +107,8 @@ function checkImports(file: SourceFile): string[] {
 function checkNames(file: SourceFile): string[] {
   if (namesPostgres.test(file.path) || file.path.endsWith('.test.ts')) return [];
   const lines = file.text.split('\n').flatMap((line, index) => (/postgres|pgsql/i.test(line) ? [index + 1] : []));
-  // The import and the entry.
-  const allowed = file.path === registry ? 2 : 0;
+  // Two imports and the entry.
+  const allowed = file.path === registry ? 3 : 0;
   return lines.slice(allowed).map((line) => `${file.path}:${line}: names PostgreSQL outside src/protocols/postgres and src/store`);
 }
 
