@@ -106,13 +106,19 @@ impl Expressions {
         })
     }
 
-    /// Appends what matches and begins before `before`.
-    pub(super) fn find(&self, text: &[u8], before: usize, findings: &mut Vec<Finding>) -> Result<(), HsError> {
+    /// Appends what matches and begins before `before`. Bytes before `from` are context.
+    pub(super) fn find(
+        &self,
+        text: &[u8],
+        from: usize,
+        before: usize,
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), HsError> {
         let first = findings.len();
         self.exact.scan(text, |id, start, end| {
             if start < before
                 && let Some(meaning) = self.meanings.get(id as usize)
-                && let Some(finding) = meaning.finding(text, start, end)
+                && let Some(finding) = meaning.finding(text, from, start, end)
             {
                 // Every end of a match is reported; a longer match from the same start covers all the shorter did.
                 match findings.get_mut(first..).and_then(<[Finding]>::last_mut) {
@@ -133,8 +139,10 @@ impl Expressions {
 }
 
 impl Meaning {
-    fn finding(self, text: &[u8], start: usize, end: usize) -> Option<Finding> {
+    fn finding(self, text: &[u8], from: usize, start: usize, end: usize) -> Option<Finding> {
         match self {
+            // It began in what is final, and was found there; whether a letter stands before it is not known here.
+            Self::Keyword(_) if start < from => None,
             Self::Keyword(keyword) => keyword.finding(text, start, end),
             Self::Pattern { rule, keep_last } => {
                 let mut finding = Finding::whole(rule, start, end);

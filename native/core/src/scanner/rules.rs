@@ -125,7 +125,7 @@ impl RuleSet {
             self.find_pans(text, from, before, scratch);
         }
         if self.expressions.any(text)? {
-            self.expressions.find(text, before, &mut scratch.findings)?;
+            self.expressions.find(text, from, before, &mut scratch.findings)?;
         }
         if scratch.findings.len() > 1 {
             scratch.findings.sort_unstable_by_key(|finding| finding.start);
@@ -140,7 +140,7 @@ impl RuleSet {
             self.find_pans_in(value, scratch);
         }
         if expressions {
-            self.expressions.find(value, value.len(), &mut scratch.findings)?;
+            self.expressions.find(value, 0, value.len(), &mut scratch.findings)?;
         }
         if scratch.findings.len() > 1 {
             scratch.findings.sort_unstable_by_key(|finding| finding.start);
