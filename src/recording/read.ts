@@ -72,6 +72,7 @@ function isLine(value: unknown): value is RecordLine {
   return (
     line['v'] === 1 &&
     typeof line['prev'] === 'string' &&
+    line['prev'].length === 64 &&
     Number.isSafeInteger(line['seq']) &&
     typeof line['t'] === 'string' &&
     typeof line['type'] === 'string' &&

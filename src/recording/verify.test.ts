@@ -246,7 +246,7 @@ describe('verifying a record', () => {
           return !found.ok;
         },
       ),
-      { numRuns: 12 },
+      { numRuns: 25 },
     );
   });
 
