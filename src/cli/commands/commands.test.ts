@@ -47,6 +47,20 @@ async function run(...argv: string[]): Promise<{ code: number; out: string; err:
   return { code: await runCommand(argv, commands, io), out, err };
 }
 
+test('the examples of the documentation are good', async () => {
+  const docs = join(import.meta.dirname, '../../../docs');
+  const example = (file: string, language: string): string =>
+    new RegExp(`\`\`\`${language}\\n(.*?)\`\`\``, 's').exec(readFileSync(join(docs, file), 'utf8'))?.[1] ?? '';
+  const place = join(dir, 'docs');
+  mkdirSync(join(place, 'policies'), { recursive: true });
+  for (const file of ['tls.crt', 'tls.key']) writeFileSync(join(place, file), '');
+  writeFileSync(join(place, 'sluice.yaml'), example('config.md', 'yaml').replaceAll(/(env|file):[\w/]+/g, 'env:PW'));
+  writeFileSync(join(place, 'policies', 'a.cedar'), example('policy.md', 'cedar'));
+  const { code, out, err } = await run('check', '--config', join(place, 'sluice.yaml'));
+  assert.deepEqual([code, err], [0, '']);
+  assert.match(out, /1 policies/);
+});
+
 test('check says ok with a summary', async () => {
   const { code, out, err } = await run('check', '--config', config);
   assert.deepEqual([code, err], [0, '']);

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
@@ -57,6 +58,18 @@ function denied(principal: Principal, policy: string | undefined, ...statements:
     assert.notEqual(decision.hint, '');
   }
 }
+
+test('the documentation lists every action in its group, and every fact', () => {
+  const docs = readFileSync(join(import.meta.dirname, '../../../docs/policy.md'), 'utf8');
+  const rows = new Map(
+    [...docs.matchAll(/^\| (?:`(\w+)`|none) \| ([a-z_, ]+) \|$/gm)].map(([, group = '', actions = '']) => [group, actions.split(', ')]),
+  );
+  for (const [action, groups] of Object.entries(postgresVocabulary.actions)) assert.ok(rows.get(groups[0] ?? '')?.includes(action), action);
+  const groups = new Set(Object.values(postgresVocabulary.actions).map(([group]) => group ?? ''));
+  const listed = [...rows].flatMap(([group, actions]) => (groups.has(group) ? actions : []));
+  assert.equal(listed.length, Object.keys(postgresVocabulary.actions).length);
+  for (const name of Object.keys(postgresVocabulary.context)) assert.ok(docs.includes(`| \`${name}\` |`), name);
+});
 
 test('nobody without a group gets anything', () => {
   for (const who of [member(), member('guests')])
