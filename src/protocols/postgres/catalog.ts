@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { ProtectClass } from '../../config/model.ts';
 import type { CatalogSpec, Lineage } from './analysis.ts';
 import type { CatalogClient } from './catalog-client.ts';
@@ -23,7 +24,14 @@ interface Relation {
   readonly schema: string;
   readonly name: string;
   readonly kind: string;
-  readonly columns: { readonly attnum: number; readonly name: string; readonly generated: string; protect: Protection | null }[];
+  readonly columns: { readonly attnum: number; readonly name: string; readonly type: number; readonly generated: string; protect: Protection | null }[];
+}
+
+export interface CatalogColumn {
+  readonly name: string;
+  /** Type OID. */
+  readonly type: number;
+  readonly protect: Protection | null;
 }
 
 /** One immutable reading of a target's catalog. Masks and lineage refer to it by `version`. */
@@ -34,12 +42,12 @@ export interface CatalogSnapshot {
   /** The class of a column by origin: null when it is known and clean, undefined when the snapshot does not know it. */
   protection(tableOid: number, attnum: number): Protection | null | undefined;
   /** Columns of a relation in order, by name and optional schema; null when unknown or ambiguous. */
-  columnsOf(schema: string, name: string): readonly { readonly name: string; readonly protect: Protection | null }[] | null;
+  columnsOf(schema: string, name: string): readonly CatalogColumn[] | null;
   /** Names of the protected columns of the relations with that name in any schema ('' means any). */
   protectedColumns(schema: string, name: string): readonly string[];
 }
 
-const RELATIONS = `select c.oid, n.nspname, c.relname, c.relkind, a.attnum, a.attname,
+const RELATIONS = `select c.oid, n.nspname, c.relname, c.relkind, a.attnum, a.attname, a.atttypid,
   case when a.attgenerated <> '' then pg_catalog.pg_get_expr(d.adbin, d.adrelid) else '' end
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -71,7 +79,10 @@ export class Catalog {
   #current: CatalogSnapshot | null = null;
   #loading: Promise<CatalogSnapshot> | null = null;
   #version = 0;
-  #stale = true;
+  #digest = '';
+  /** Readings asked for, and the newest one that a finished reading has satisfied. */
+  #wanted = 1;
+  #satisfied = 0;
   #loadedAt = Number.NEGATIVE_INFINITY;
   readonly #now: () => number;
 
@@ -86,28 +97,37 @@ export class Catalog {
     return this.#current;
   }
 
-  /** The next `fresh()` reads anew. Called after DDL went through and when a reply names an unknown column. */
+  /** What the snapshot says may be wrong: DDL went through, or a reply names an unknown column. What comes next must wait for `fresh()`. */
   markStale(): void {
-    this.#stale = true;
+    this.#wanted++;
   }
 
-  /** A reading is due or under way: what comes next must wait for it. */
   get stale(): boolean {
-    return this.#stale || this.#loading !== null;
+    return this.#satisfied < this.#wanted;
   }
 
   /** A reply named an object that the snapshot lacks: it is read again, unless that was tried in vain a moment ago. */
   noteUnseen(): void {
-    if (this.ageMs > UNSEEN_RETRY_MS) this.#stale = true;
+    if (this.ageMs > UNSEEN_RETRY_MS) this.markStale();
   }
 
   get ageMs(): number {
     return this.#now() - this.#loadedAt;
   }
 
-  /** The current snapshot, read anew first when it is marked stale. */
+  /** The current snapshot, read anew first when it is stale. */
   async fresh(): Promise<CatalogSnapshot> {
-    if (!this.stale && this.#current !== null) return this.#current;
+    // A reading under way may have begun before the change that made it stale.
+    while (this.stale || this.#current === null) await this.#reload();
+    return this.#current;
+  }
+
+  /** Reads anew without anybody waiting: for changes that did not come through the gateway. */
+  refresh(): void {
+    this.#reload().catch(() => {});
+  }
+
+  #reload(): Promise<CatalogSnapshot> {
     this.#loading ??= this.#load().finally(() => {
       this.#loading = null;
     });
@@ -119,37 +139,37 @@ export class Catalog {
   }
 
   async #load(): Promise<CatalogSnapshot> {
-    this.#stale = false;
-    try {
-      const [rows, views, inherits, functions, operators] = await Promise.all([
-        this.#client.query(RELATIONS),
-        this.#client.query(VIEWS),
-        this.#client.query(INHERITS),
-        this.#client.query(FUNCTIONS),
-        this.#client.query(OPERATORS),
-      ]);
-      const relations = this.#relations(rows);
-      const names = (found: (string | null)[][]): string[] => found.map((row) => (row[0] ?? '').toLowerCase());
-      const base = { userFunctions: names(functions), userOperators: names(operators) };
-      this.#spread(relations, inherits, views, base);
-      for (const relation of relations.values()) {
-        for (const column of relation.columns) if (column.protect !== null) this.#sticky.set(`${relation.oid}.${column.attnum}`, column.protect);
-      }
-      const snapshot = new Snapshot(++this.#version, compileCatalog(JSON.stringify(spec(relations, base))), relations);
-      const previous = this.#current;
-      this.#current = snapshot;
-      this.#loadedAt = this.#now();
-      if (previous !== null) dropCatalog(previous.native);
-      return snapshot;
-    } catch (error) {
-      this.#stale = true;
-      throw error;
+    const satisfies = this.#wanted;
+    const [rows, views, inherits, functions, operators] = await Promise.all([
+      this.#client.query(RELATIONS),
+      this.#client.query(VIEWS),
+      this.#client.query(INHERITS),
+      this.#client.query(FUNCTIONS),
+      this.#client.query(OPERATORS),
+    ]);
+    const relations = this.#relations(rows);
+    const names = (found: (string | null)[][]): string[] => found.map((row) => (row[0] ?? '').toLowerCase());
+    const base = { userFunctions: names(functions), userOperators: names(operators) };
+    this.#spread(relations, inherits, views, base);
+    for (const relation of relations.values()) {
+      for (const column of relation.columns) if (column.protect !== null) this.#sticky.set(`${relation.oid}.${column.attnum}`, column.protect);
     }
+    this.#loadedAt = this.#now();
+    this.#satisfied = satisfies;
+    // Nothing changed: then what was found out under the snapshot stays true, and is kept.
+    const digest = createHash('sha256').update(JSON.stringify([[...relations.values()], base])).digest('hex');
+    if (digest === this.#digest && this.#current !== null) return this.#current;
+    this.#digest = digest;
+    const snapshot = new Snapshot(++this.#version, compileCatalog(JSON.stringify(spec(relations, base))), relations);
+    const previous = this.#current;
+    this.#current = snapshot;
+    if (previous !== null) dropCatalog(previous.native);
+    return snapshot;
   }
 
   #relations(rows: (string | null)[][]): Map<number, Relation> {
     const relations = new Map<number, Relation>();
-    for (const [oid, schema, name, kind, attnum, column, generated] of rows) {
+    for (const [oid, schema, name, kind, attnum, column, type, generated] of rows) {
       const id = Number(oid);
       let relation = relations.get(id);
       if (relation === undefined) {
@@ -159,6 +179,7 @@ export class Catalog {
       relation.columns.push({
         attnum: Number(attnum),
         name: column ?? '',
+        type: Number(type),
         generated: generated ?? '',
         protect: this.#ownProtection(relation, column ?? '', Number(attnum)),
       });
@@ -269,7 +290,7 @@ class Snapshot implements CatalogSnapshot {
     return relation.columns.find((other) => other.attnum === attnum)?.protect;
   }
 
-  columnsOf(schema: string, name: string): readonly { readonly name: string; readonly protect: Protection | null }[] | null {
+  columnsOf(schema: string, name: string): readonly CatalogColumn[] | null {
     const found = this.#named(schema, name);
     return found.length === 1 ? (found[0]?.columns ?? null) : null;
   }

@@ -3,7 +3,9 @@ import type { Decision, ObjectRef, PolicyEngine, Principal, Target } from '../..
 import { jsonString } from '../../recording/json.ts';
 import type { Analysis, Lineage, LineageOfStatement, StatementInfo } from './analysis.ts';
 import type { CatalogSnapshot } from './catalog.ts';
+import { carrierOf } from './carriers.ts';
 import { operationOf } from './policy-operation.ts';
+import type { ReplyPlan } from './reply-plan.ts';
 import { keepsPinned } from './settings.ts';
 
 /** Everything that is known of a statement text before it is forwarded. Shared by all sessions of a scope. */
@@ -23,6 +25,15 @@ export interface Classified {
   readonly text: Buffer;
   lineageVersion: number;
   lineage: Lineage | null;
+  /** Plans for the row descriptions seen so far. */
+  plans: readonly KnownPlan[];
+}
+
+/** A plan, the description it was made for, byte by byte, and the catalog it was made under. */
+export interface KnownPlan {
+  readonly description: Buffer;
+  readonly version: number;
+  readonly plan: ReplyPlan;
 }
 
 const DDL: ReadonlySet<string> = new Set(['create', 'alter', 'drop', 'comment', 'refresh', 'do', 'call', 'load', 'other', 'truncate']);
@@ -105,7 +116,18 @@ export class Classifier {
     else if (statements.length > 1 && statements.some((statement) => NAME_TABLE.has(statement.kind) && statement.kind !== 'discard')) {
       decision = deny(this.#engine, 'sluice.unsupported', 'unsupported', 'PREPARE, EXECUTE and DEALLOCATE cannot share one query text with other statements', 'send them one by one');
     } else decision = this.decide(statements);
+    if (decision.kind === 'allow') decision = this.#decideCarriers(text, statements, catalog) ?? decision;
     return this.#classified(text, statements, decision, action, objects, sensitive);
+  }
+
+  /** Denies a statement that reads protected data and calls what could carry it past every mask. */
+  #decideCarriers(text: Buffer, statements: readonly StatementInfo[], catalog: CatalogSnapshot): Decision | null {
+    const at = statements.findIndex((statement) => carrierOf(statement) !== null);
+    const carrier = at === -1 ? undefined : statements[at];
+    if (carrier === undefined) return null;
+    const { statements: lineages } = JSON.parse(nativeLineage(catalog.native, text, 0, text.length)) as Lineage;
+    if (statements.every((statement, i) => carrierOf(statement) === null || lineages[i]?.clean === true)) return null;
+    return deny(this.#engine, 'sluice.carrier', 'forbidden', `${carrierOf(carrier)} could carry protected data to where no mask follows it`, 'call it in a statement of its own that reads no protected table');
   }
 
   /** Decides all statements of a text: the first denial counts. An empty text is allowed: the server does nothing for it. */
@@ -135,6 +157,7 @@ export class Classifier {
       text,
       lineageVersion: 0,
       lineage: null,
+      plans: [],
     };
   }
 }

@@ -6,7 +6,7 @@ import { wellKnownColumn } from './well-known.ts';
 
 export const COPY_FORMAT = { text: 1, csv: 2, binary: 3 } as const;
 
-/** Text type: COPY names no types, and its values are text (or bytes of unknown type, in binary format). */
+/** What a value of unknown type is in the text formats. In binary format it is bytes. */
 const TEXT = 25;
 
 /**
@@ -18,14 +18,14 @@ export function copyPlan(state: SessionState, classified: Classified | null, col
   const copy = classified?.statements.find((statement) => statement.copy !== null)?.copy ?? null;
   const format = copy?.format ?? 'text';
   const found = classified === null ? null : columnsOfCopy(state, classified);
-  const all = (protect: Protection | null): CopyColumn[] => Array.from({ length: columnCount }, () => ({ name: '', protect, derived: true }));
+  const all = (protect: Protection | null): CopyColumn[] => Array.from({ length: columnCount }, () => ({ name: '', type: 0, protect, derived: true }));
   const names = found === null ? all('unknown') : found === 'clean' ? all(null) : found;
   const exact = columnCount === 0 || names.length === columnCount;
   const count = Math.max(columnCount, exact ? names.length : columnCount);
   const columns = Array.from({ length: count }, (_, i): ReplyColumn => {
     const column = exact ? names[i] : undefined;
     const mask = column === undefined ? 'whole' : maskFor(column.protect ?? wellKnownColumn(column.name), column.derived && column.protect !== null);
-    return { name: column?.name ?? '', mask, type: format === 'binary' ? 0 : TEXT, binary: format === 'binary' };
+    return { name: column?.name ?? '', mask, type: column?.type || (format === 'binary' ? 0 : TEXT), binary: format === 'binary' };
   });
   const options = copy === null ? undefined : { header: copy.header, delimiter: copy.delimiter, quote: copy.quote, escape: copy.escape, null: copy.nullString };
   return { plan: new ReplyPlan(columns, options), format };
@@ -33,6 +33,8 @@ export function copyPlan(state: SessionState, classified: Classified | null, col
 
 interface CopyColumn {
   readonly name: string;
+  /** Type OID; 0 when it is not known. */
+  readonly type: number;
   readonly protect: Protection | null;
   readonly derived: boolean;
 }
@@ -47,11 +49,14 @@ function columnsOfCopy(state: SessionState, classified: Classified): CopyColumn[
     const all = catalog.columnsOf(table.schema, table.name);
     if (all === null) return null;
     if (statement.copy.columns.length === 0) return all.map((column) => ({ ...column, derived: false }));
-    return statement.copy.columns.map((name) => ({ name, protect: all.find((column) => column.name === name)?.protect ?? null, derived: false }));
+    return statement.copy.columns.map((name) => {
+      const column = all.find((one) => one.name === name);
+      return { name, type: column?.type ?? 0, protect: column?.protect ?? null, derived: false };
+    });
   }
   const lineage = state.classifier.lineage(classified, catalog).statements[classified.statements.indexOf(statement)];
   if (lineage === undefined || lineage.outputs.length === 0 || lineage.outputs.some((output) => output.star)) {
     return lineage?.clean === true ? 'clean' : null;
   }
-  return lineage.outputs.map((output) => ({ name: output.name, protect: output.protect as Protection | null, derived: !output.direct }));
+  return lineage.outputs.map((output) => ({ name: output.name, type: 0, protect: output.protect as Protection | null, derived: !output.direct }));
 }

@@ -29,9 +29,7 @@ export class ResourcePool {
       timeoutMs: services.config.limits.loginSeconds * 1000,
     });
     this.catalog = new Catalog(client, resource.protect, services.now);
-    this.#timer = setInterval(() => {
-      this.catalog.markStale();
-    }, REFRESH_MS);
+    this.#timer = setInterval(() => this.catalog.refresh(), REFRESH_MS);
     this.#timer.unref();
   }
 

@@ -14,21 +14,12 @@ import type { SessionState } from './session-state.ts';
 import { keepsPinned, PINNED_SETTINGS } from './settings.ts';
 import type { Portal } from './statements.ts';
 
-/** A plan remembered for a statement: the description it was made for, byte by byte, and the catalog it was made under. */
-interface KnownPlan {
-  readonly description: Buffer;
-  readonly version: number;
-  readonly plan: ReplyPlan;
-}
-
 /** A reply up to this size is recorded in the result line of its operation. */
 const MAX_INLINE_OUTPUT = 16 * 1024;
 
 /** The backend messages, one by one: what each settles, what it gives the record, and how its values are masked. */
 export class ServerMessages {
   readonly #state: SessionState;
-  /** Plans by statement, for as long as the statement is remembered. */
-  readonly #plans = new WeakMap<Classified, KnownPlan[]>();
   #copyOut: { plan: ReplyPlan; format: 'text' | 'csv' | 'binary'; first: boolean } | null = null;
   /** Which statement of a simple query's text the reply has come to. */
   #statementIndex = 0;
@@ -233,22 +224,23 @@ export class ServerMessages {
 
   #planFor(portal: Portal, bytes: Buffer, from: number, to: number): ReplyPlan {
     const catalog = this.#state.catalog.current;
+    const { classified } = portal;
+    // FETCH and EXECUTE return what something else defined: their plans are not remembered by text.
+    const remember = classified.statements.length === 1 && classified.action !== 'fetch' && classified.action !== 'execute';
+    if (remember) {
+      for (const known of classified.plans) {
+        if (known.version === catalog?.version && known.description.compare(bytes, from, to) === 0) return known.plan;
+      }
+    }
     const described = parseRowDescription(bytes, from, to);
     if (described === null || catalog === null) throw broken('a row description that cannot be read');
-    const { classified } = portal;
     const lineage = this.#lineageOf(classified);
-    // FETCH and EXECUTE return what something else defined: their plans are not remembered by text.
-    const remember = classified.statements.length === 1 && lineage !== UNKNOWN_LINEAGE && classified.action !== 'fetch' && classified.action !== 'execute';
-    const known = remember ? this.#plans.get(classified) : undefined;
-    for (const one of known ?? []) {
-      if (one.version === catalog.version && one.description.compare(bytes, from, to) === 0) return one.plan;
-    }
     const { columns, unseen } = planColumns(described, catalog, lineage);
     if (unseen) this.#state.catalog.noteUnseen();
     const plan = new ReplyPlan(columns);
-    if (remember && !unseen) {
-      const kept = (known ?? []).filter((one) => one.version === catalog.version).slice(-3);
-      this.#plans.set(classified, [...kept, { description: Buffer.from(bytes.subarray(from, to)), version: catalog.version, plan }]);
+    if (remember && !unseen && lineage !== UNKNOWN_LINEAGE) {
+      const kept = classified.plans.filter((known) => known.version === catalog.version).slice(-3);
+      classified.plans = [...kept, { description: Buffer.from(bytes.subarray(from, to)), version: catalog.version, plan }];
     }
     return plan;
   }
