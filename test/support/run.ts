@@ -18,7 +18,9 @@ export function run(path: string, args: readonly string[], env: NodeJS.ProcessEn
     child.on('error', reject);
     // A program that ends before it has read everything is judged by its exit code.
     child.stdin.on('error', () => {});
-    child.on('close', (code) => resolve({ code, stdout: Buffer.concat(stdout).toString('utf8'), stderr: Buffer.concat(stderr).toString('utf8') }));
+    child.on('close', (code) =>
+      resolve({ code, stdout: Buffer.concat(stdout).toString('utf8'), stderr: Buffer.concat(stderr).toString('utf8') }),
+    );
     child.stdin.end(input);
   });
 }

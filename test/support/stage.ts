@@ -56,7 +56,11 @@ export async function startStage(options: StageOptions = {}): Promise<Stage> {
   try {
     const seeded = await seedPayments(server.superuser, options.seed ?? SMALL);
     if (options.setup !== undefined) await server.sql(options.setup, seeded.database);
-    const gateway = await startGateway({ plaintext: true, resources: [paymentsResource(server, seeded, options.resource)], ...options.gateway });
+    const gateway = await startGateway({
+      plaintext: true,
+      resources: [paymentsResource(server, seeded, options.resource)],
+      ...options.gateway,
+    });
     const { readOnly, readWrite } = seeded.accounts;
     const analyst = { user: 'ada', token: gateway.token('ada', ['analysts']), account: readOnly };
     const developer = { user: 'dev+read-write', token: gateway.token('dev', ['developers']), account: readWrite };
@@ -66,8 +70,10 @@ export async function startStage(options: StageOptions = {}): Promise<Stage> {
       seeded,
       analyst,
       developer,
-      connect: (login, more) => Wire.connect({ port: gateway.port, user: login.user, password: login.token, database: 'payments', ...more }),
-      direct: (login, more) => Wire.connect({ port: server.port, user: login.account.user, password: login.account.password, database: 'payments', ...more }),
+      connect: (login, more) =>
+        Wire.connect({ port: gateway.port, user: login.user, password: login.token, database: 'payments', ...more }),
+      direct: (login, more) =>
+        Wire.connect({ port: server.port, user: login.account.user, password: login.account.password, database: 'payments', ...more }),
       environment: (login) => ({
         PATH: process.env['PATH'],
         HOME: gateway.dir,
@@ -126,7 +132,8 @@ export function recordedBytes(recordDir: string): string {
       // A directory.
     }
   }
-  for (const line of readRecord(recordDir)) if (typeof line['data'] === 'string') parts.push(Buffer.from(line['data'], 'base64').toString('latin1'));
+  for (const line of readRecord(recordDir))
+    if (typeof line['data'] === 'string') parts.push(Buffer.from(line['data'], 'base64').toString('latin1'));
   return parts.join('\n');
 }
 

@@ -40,15 +40,20 @@ export interface Cycle {
   readonly messages: Message[];
 }
 
+/** Type byte and length field. */
+const HEADER = 5;
+
 export class Wire {
   readonly socket: Socket | TLSSocket;
   /** Every byte received since the start, or since the last `forget`. */
-  received: Buffer[] = [];
+  private received: Buffer[] = [];
   /** From BackendKeyData; the key is 4 bytes in protocol 3.0 and up to 256 in 3.2. */
   backendKey: { pid: number; key: Buffer } | null = null;
   readonly parameters = new Map<string, string>();
   private readonly options: WireOptions;
-  private pending: Buffer = Buffer.alloc(0);
+  private pieces: Buffer[] = [];
+  private gathered = 0;
+  private needed = HEADER;
   private readonly queue: Message[] = [];
   private waiter: (() => void) | null = null;
   private closed: Error | true | null = null;
@@ -230,21 +235,30 @@ export class Wire {
 
   private take(chunk: Buffer): void {
     this.received.push(chunk);
-    this.pending = this.pending.length === 0 ? chunk : Buffer.concat([this.pending, chunk]);
+    this.pieces.push(chunk);
+    this.gathered += chunk.length;
+    // Pieces are joined only once a message is whole: joining at every chunk would make one long message quadratic.
+    if (this.gathered < this.needed) return;
+    const bytes = this.pieces.length === 1 ? chunk : Buffer.concat(this.pieces);
     let offset = 0;
-    while (this.pending.length - offset >= 5) {
-      const length = 1 + this.pending.readInt32BE(offset + 1);
-      if (length < 5) {
+    this.needed = HEADER;
+    while (bytes.length - offset >= HEADER) {
+      const length = 1 + bytes.readInt32BE(offset + 1);
+      if (length < HEADER) {
         this.close(new Error(`a backend message with length ${length - 1}`));
         return;
       }
-      if (this.pending.length - offset < length) break;
-      const message = decode(Buffer.from(this.pending.subarray(offset, offset + length)));
+      if (bytes.length - offset < length) {
+        this.needed = length;
+        break;
+      }
+      const message = decode(Buffer.from(bytes.subarray(offset, offset + length)));
       if (message.name === 'ParameterStatus') this.parameters.set(message.parameter[0], message.parameter[1]);
       this.queue.push(message);
       offset += length;
     }
-    this.pending = this.pending.subarray(offset);
+    this.pieces = offset === bytes.length ? [] : [bytes.subarray(offset)];
+    this.gathered = bytes.length - offset;
     this.wake();
   }
 
