@@ -261,7 +261,13 @@ test('files, hidden SQL and secrets in catalogs are out of reach', () => {
     'select * from pg_largeobject',
     'explain select * from pg_user_mapping',
   );
-  denied(analyst, 'escape.secret-options', 'select * from information_schema.user_mapping_options');
+  denied(analyst, 'escape.secret-options', 'select * from information_schema.user_mapping_options', 'table user_mapping_options');
+  denied(
+    analyst,
+    'escape.hidden-sql',
+    "select cron.schedule('x', '* * * * *', 'select 1')",
+    "select aws_s3.query_export_to_s3('select * from cards', 'b')",
+  );
   denied(
     developer,
     'escape.catalog-writes',
