@@ -1,4 +1,9 @@
 //! `RecordChain` and `RecordLock`: see `index.d.ts`.
+#![expect(
+    clippy::needless_pass_by_value,
+    clippy::cast_precision_loss,
+    reason = "N-API hands strings over, and takes counts as doubles: 2^53 lines are never reached"
+)]
 
 use std::fs::{File, OpenOptions, TryLockError};
 
@@ -16,10 +21,12 @@ pub struct RecordChain {
 impl RecordChain {
     /// Goes on from what `state()` returned; "" is a new chain.
     #[napi(constructor)]
-    #[expect(clippy::needless_pass_by_value, reason = "N-API hands over the string")]
     pub fn new(state: String) -> Result<Self> {
-        let chain =
-            if state.is_empty() { Chain::new() } else { Chain::from_state(&state).map_err(invalid)? };
+        let chain = if state.is_empty() {
+            Chain::new()
+        } else {
+            Chain::from_state(&state).map_err(invalid)?
+        };
         Ok(Self { chain })
     }
 
@@ -59,7 +66,6 @@ impl RecordChain {
 
     /// Lines so far.
     #[napi]
-    #[expect(clippy::cast_precision_loss, reason = "2^53 lines are never reached")]
     pub fn size(&self) -> f64 {
         self.chain.size() as f64
     }
@@ -87,7 +93,6 @@ pub struct RecordLock {
 impl RecordLock {
     /// Tries to lock `path`, creating it when it is missing.
     #[napi(constructor)]
-    #[expect(clippy::needless_pass_by_value, reason = "N-API hands over the string")]
     pub fn new(path: String) -> Result<Self> {
         let file = OpenOptions::new()
             .create(true)
@@ -120,6 +125,6 @@ fn span(off: u32, len: u32) -> Option<(usize, usize)> {
     Some((start, start.checked_add(usize::try_from(len).ok()?)?))
 }
 
-fn invalid(reason: impl ToString) -> Error {
+fn invalid<R: ToString>(reason: R) -> Error {
     Error::new(Status::InvalidArg, reason.to_string())
 }

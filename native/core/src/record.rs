@@ -78,8 +78,7 @@ impl Chain {
     /// # Errors
     /// [`RecordError::State`] when `state` is not such a text, or its frontier does not fit its size.
     pub fn from_state(state: &str) -> Result<Self, RecordError> {
-        let value: serde_json::Value =
-            serde_json::from_str(state).map_err(|_| RecordError::State("not JSON"))?;
+        let value: serde_json::Value = serde_json::from_str(state).map_err(|_| RecordError::State("not JSON"))?;
         let size = value
             .get("size")
             .and_then(serde_json::Value::as_u64)
@@ -92,16 +91,18 @@ impl Chain {
             .iter()
             .map(|peak| parse_hash(Some(peak)))
             .collect::<Result<Vec<_>, _>>()?;
-        let tree = Tree::from_frontier(size, frontier)
-            .ok_or(RecordError::State("frontier does not fit the size"))?;
-        Ok(Self { head, tree, leaves: Vec::new() })
+        let tree = Tree::from_frontier(size, frontier).ok_or(RecordError::State("frontier does not fit the size"))?;
+        Ok(Self {
+            head,
+            tree,
+            leaves: Vec::new(),
+        })
     }
 
     /// The state as JSON: `{"size":2,"head":"<hex>","frontier":["<hex>"]}`.
     #[must_use]
     pub fn state(&self) -> String {
-        let frontier: Vec<String> =
-            self.tree.frontier().iter().map(|peak| format!("\"{}\"", to_hex(peak))).collect();
+        let frontier: Vec<String> = self.tree.frontier().iter().map(|peak| format!("\"{}\"", to_hex(peak))).collect();
         format!(
             "{{\"size\":{},\"head\":\"{}\",\"frontier\":[{}]}}",
             self.tree.size(),
@@ -183,9 +184,7 @@ impl Chain {
     fn continues(&self, line: &[u8]) -> bool {
         let mut expected = [0; 64];
         write_hex(&self.head, &mut expected);
-        line.starts_with(PREFIX)
-            && line.len() > PREV_END
-            && line.get(PREV_OFFSET..PREV_END) == Some(expected.as_slice())
+        line.starts_with(PREFIX) && line.len() > PREV_END && line.get(PREV_OFFSET..PREV_END) == Some(expected.as_slice())
     }
 
     fn push(&mut self, line: &[u8]) {
@@ -226,8 +225,7 @@ pub fn to_hex(hash: &Hash) -> String {
 
 fn parse_hash(value: Option<&serde_json::Value>) -> Result<Hash, RecordError> {
     let wrong = RecordError::State("a hash is not 64 hexadecimal digits");
-    let Some(digits) = value.and_then(serde_json::Value::as_str).filter(|text| text.len() == 64)
-    else {
+    let Some(digits) = value.and_then(serde_json::Value::as_str).filter(|text| text.len() == 64) else {
         return Err(wrong);
     };
     let mut hash = [0; 32];

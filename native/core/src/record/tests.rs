@@ -50,8 +50,7 @@ fn root_equals_the_definition_at_every_size() {
         let mut batch = lines(count);
         let mut chain = Chain::new();
         chain.seal(&mut batch, count as u64).unwrap();
-        let leaves: Vec<Hash> =
-            chain.take_leaves().chunks_exact(32).map(|leaf| leaf.try_into().unwrap()).collect();
+        let leaves: Vec<Hash> = chain.take_leaves().chunks_exact(32).map(|leaf| leaf.try_into().unwrap()).collect();
         assert_eq!(leaves.len(), count);
         assert_eq!(chain.root(), reference_root(&leaves), "size {count}");
     }

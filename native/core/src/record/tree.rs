@@ -15,8 +15,7 @@ impl Tree {
     /// The tree of `size` leaves with this frontier; none when their numbers do not fit.
     #[must_use]
     pub fn from_frontier(size: u64, frontier: Vec<Hash>) -> Option<Self> {
-        (usize::try_from(size.count_ones()).ok()? == frontier.len())
-            .then_some(Self { size, frontier })
+        (usize::try_from(size.count_ones()).ok()? == frontier.len()).then_some(Self { size, frontier })
     }
 
     /// Leaves so far.
