@@ -1,6 +1,7 @@
 import { analyzeSql, lineage as nativeLineage, statementShape } from '../../../native/binding/index.js';
 import type { Decision, ObjectRef, PolicyEngine, Principal, Target } from '../../policy/model.ts';
 import { jsonString } from '../../recording/json.ts';
+import type { MaskPool } from '../../workers/pool.ts';
 import type { Analysis, Lineage, LineageOfStatement, StatementInfo } from './analysis.ts';
 import type { CatalogSnapshot } from './catalog.ts';
 import { carrierOf } from './carriers.ts';
@@ -40,12 +41,15 @@ const DDL: ReadonlySet<string> = new Set(['create', 'alter', 'drop', 'comment', 
 const NAME_TABLE: ReadonlySet<string> = new Set(['prepare', 'execute', 'deallocate', 'discard']);
 /** Shapes and texts are remembered up to this many bytes of text per scope. */
 const CACHE_BYTES = 32 * 1024 * 1024;
+/** Texts from this length on are parsed on the pool: a millisecond or so of parsing. */
+const POOL_BYTES = 64 * 1024;
 
 /** Classifies and decides statements for one principal on one target account, and remembers what it found. */
 export class Classifier {
   readonly #engine: PolicyEngine;
   readonly #principal: Principal;
   readonly #target: Target;
+  readonly #pool: MaskPool | null;
   readonly #byShape = new Map<number, Classified>();
   readonly #byText = new Map<string, Classified>();
   #catalogVersion = 0;
@@ -53,8 +57,10 @@ export class Classifier {
   /** Counts for metrics and benches. */
   readonly counters = { shapeHits: 0, textHits: 0, misses: 0 };
 
-  constructor(engine: PolicyEngine, principal: Principal, target: Target) {
+  /** @param pool for long texts; null keeps them on the event loop. */
+  constructor(engine: PolicyEngine, principal: Principal, target: Target, pool: MaskPool | null) {
     this.#engine = engine;
+    this.#pool = pool;
     this.#principal = principal;
     this.#target = target;
   }
@@ -78,11 +84,27 @@ export class Classifier {
     }
     this.counters.misses++;
     const found = this.#analyze(Buffer.from(bytes.subarray(from, to)), catalog);
-    this.#bytes += 2 * (to - from) + 1024;
-    if (this.#bytes > CACHE_BYTES) this.#forget(catalog.version);
-    if (shape !== 0 && !found.statements.some((statement) => statement.literalsMatter) && found.statements.length > 0) this.#byShape.set(shape, found);
-    else this.#byText.set(key, found);
+    const byShape = shape !== 0 && found.statements.length > 0 && !found.statements.some((statement) => statement.literalsMatter);
+    this.#remember(byShape ? shape : key, found, catalog.version);
     return found;
+  }
+
+  /**
+   * Has a long text analyzed on the pool, so that it does not hold the event loop. Null when that is not needed: it is short,
+   * or known, or there is no pool. Afterwards `classify` finds it.
+   */
+  prepare(bytes: Buffer, from: number, to: number, catalog: CatalogSnapshot): Promise<void> | null {
+    if (this.#pool === null || to - from < POOL_BYTES || this.#byText.has(bytes.toString('latin1', from, to))) return null;
+    const length = to - from;
+    const memory = new SharedArrayBuffer(length);
+    const text = Buffer.from(memory);
+    bytes.copy(text, 0, from, to);
+    return this.#pool.analyze({ memory, length, catalog: catalog.native }).then(({ analysis, lineage }) => {
+      const found = this.#decided(text, JSON.parse(analysis) as Analysis, catalog);
+      found.lineage = JSON.parse(lineage) as Lineage;
+      found.lineageVersion = catalog.version;
+      this.#remember(text.toString('latin1'), found, catalog.version);
+    });
   }
 
   /** Which outputs of each statement derive from protected columns, under the given catalog. */
@@ -94,6 +116,16 @@ export class Classifier {
     return classified.lineage;
   }
 
+  #remember(key: number | string, found: Classified, version: number): void {
+    this.#bytes += 2 * found.text.length + 1024;
+    if (this.#bytes > CACHE_BYTES) {
+      this.#forget(version);
+      this.#bytes = 2 * found.text.length + 1024;
+    }
+    if (typeof key === 'number') this.#byShape.set(key, found);
+    else this.#byText.set(key, found);
+  }
+
   #forget(version: number): void {
     this.#catalogVersion = version;
     this.#byShape.clear();
@@ -102,7 +134,10 @@ export class Classifier {
   }
 
   #analyze(text: Buffer, catalog: CatalogSnapshot): Classified {
-    const analysis = JSON.parse(analyzeSql(text, 0, text.length)) as Analysis;
+    return this.#decided(text, JSON.parse(analyzeSql(text, 0, text.length)) as Analysis, catalog);
+  }
+
+  #decided(text: Buffer, analysis: Analysis, catalog: CatalogSnapshot): Classified {
     if (analysis.error !== undefined) {
       return this.#classified(text, [], deny(this.#engine, 'sluice.unparsed', 'unparsed', 'the statement could not be parsed, so it was not forwarded', analysis.error), 'unparsed', [], false);
     }
