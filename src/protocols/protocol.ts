@@ -5,6 +5,7 @@ import type { SlabPool } from '../io/slab.ts';
 import type { PolicyEngine } from '../policy/model.ts';
 import type { Recorder } from '../recording/model.ts';
 import type { Masker } from '../workers/masker.ts';
+import type { MaskPool } from '../workers/pool.ts';
 
 /** Structured log; never a payload, never a secret. */
 export interface ProtocolLog {
@@ -27,6 +28,8 @@ export interface ProtocolServices {
   readonly policy: () => PolicyEngine;
   readonly tokens: TokenVerifier;
   readonly masker: Masker;
+  /** Worker threads; null when everything is pinned to the event loop. */
+  readonly pool: MaskPool | null;
   readonly slabs: SlabPool;
   readonly counters: IoCounters;
   readonly log: ProtocolLog;

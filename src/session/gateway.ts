@@ -65,6 +65,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
       policy: () => policy,
       tokens: new LocalTokenVerifier(config.gateway.name, key.publicKey, Date.now),
       masker,
+      pool,
       slabs: new SlabPool(),
       counters: newCounters(),
       log,

@@ -1,4 +1,4 @@
-import { maskRows } from '../../native/binding/index.js';
+import { analyzeSql, lineage, maskRows } from '../../native/binding/index.js';
 
 /** Shared memory and native ids only: nothing of the data is copied to a worker. */
 export interface MaskJob {
@@ -21,4 +21,23 @@ export default function mask(job: MaskJob): MaskJobResult {
   if (job.length === 0) return { length: 0, counts };
   const bytes = Buffer.from(job.memory, job.offset, job.length);
   return { length: maskRows(job.rules, job.plan, bytes, 0, job.length, counts), counts };
+}
+
+export interface AnalyzeJob {
+  readonly memory: SharedArrayBuffer;
+  readonly length: number;
+  /** Native id of the catalog that lineage is read under. */
+  readonly catalog: number;
+}
+
+/** Both as the native side gives them: JSON. */
+export interface AnalyzeResult {
+  readonly analysis: string;
+  readonly lineage: string;
+}
+
+/** Parses a statement text that is too long for the event loop. */
+export function analyze(job: AnalyzeJob): AnalyzeResult {
+  const bytes = Buffer.from(job.memory, 0, job.length);
+  return { analysis: analyzeSql(bytes, 0, job.length), lineage: lineage(job.catalog, bytes, 0, job.length) };
 }

@@ -14,12 +14,16 @@ import type { ExpectedReply } from './replies.ts';
 import type { SessionState } from './session-state.ts';
 import type { Portal, Statement, Undo } from './statements.ts';
 
+/** Messages from this length on may hold a text that the classifier wants to have analyzed elsewhere. */
+const LONG_MESSAGE = 64 * 1024;
+
 type Reply = Partial<ExpectedReply> & Pick<ExpectedReply, 'kind'>;
 
 /** The frontend messages, one by one: what each does to the names, the record and the queue of replies. */
 export class ClientMessages {
   readonly #state: SessionState;
   #copyIn: CopyInRecorder | null = null;
+  #preparing = false;
 
   constructor(state: SessionState) {
     this.#state = state;
@@ -42,6 +46,7 @@ export class ClientMessages {
       if (replies.length === 0) this.#refreshCatalog();
       return true;
     }
+    if (total > LONG_MESSAGE && this.#preparesText(type, bytes, at, at + total)) return true;
     if (replies.length === 0) return false;
     if (state.barrier) return true;
     switch (type) {
@@ -139,9 +144,32 @@ export class ClientMessages {
   #refreshCatalog(): void {
     const state = this.#state;
     state.catalog.fresh().then(
-      () => state.client.poke(),
+      () => {
+        state.client.poke();
+        state.client.resume();
+      },
       (error: unknown) => this.fail(error),
     );
+  }
+
+  /** A long text is analyzed elsewhere first; the client goes on when that is done. */
+  #preparesText(type: number, bytes: Buffer, at: number, end: number): boolean {
+    if (type !== Front.Query && type !== Front.Parse) return false;
+    if (this.#preparing) return true;
+    const from = type === Front.Query ? at + 5 : cstringEnd(bytes, at + 5, end) + 1;
+    const to = from === 0 ? -1 : cstringEnd(bytes, from, end);
+    const work = to === -1 ? null : this.#state.classifier.prepare(bytes, from, to, this.#catalog());
+    if (work === null) return false;
+    this.#preparing = true;
+    work.then(
+      () => {
+        this.#preparing = false;
+        this.#state.client.poke();
+        this.#state.client.resume();
+      },
+      (error: unknown) => this.fail(error),
+    );
+    return true;
   }
 
   #classify(bytes: Buffer, from: number, to: number): Classified {

@@ -1,5 +1,6 @@
 import type { Resource } from '../../config/model.ts';
 import type { PolicyEngine, Principal, Target } from '../../policy/model.ts';
+import type { MaskPool } from '../../workers/pool.ts';
 import type { ProtocolServices } from '../protocol.ts';
 import { Catalog } from './catalog.ts';
 import { CatalogClient } from './catalog-client.ts';
@@ -15,11 +16,13 @@ const MAX_SCOPES = 256;
 export class ResourcePool {
   readonly resource: Resource;
   readonly catalog: Catalog;
+  readonly #pool: MaskPool | null;
   readonly #scopes = new Map<string, { engine: PolicyEngine; classifier: Classifier }>();
   readonly #timer: NodeJS.Timeout;
 
   constructor(resource: Resource, services: ProtocolServices) {
     this.resource = resource;
+    this.#pool = services.pool;
     const account = [...resource.accounts.values()][0];
     const client = new CatalogClient({
       resource,
@@ -42,7 +45,7 @@ export class ResourcePool {
       this.#scopes.set(key, known);
       return known.classifier;
     }
-    const classifier = new Classifier(engine, principal, target);
+    const classifier = new Classifier(engine, principal, target, this.#pool);
     this.#scopes.set(key, { engine, classifier });
     if (this.#scopes.size > MAX_SCOPES) {
       const oldest = this.#scopes.keys().next().value;
