@@ -60,9 +60,9 @@ export function ensureBuildTools() {
   const env = {};
   if (missing.includes('libclang-dev') && Object.assign(env, libclangFromPyPI()).LIBCLANG_PATH)
     missing = missing.filter((name) => name !== 'libclang-dev');
-  const wanted = missing.length > 0 ? [`apt-get install ${missing.join(' ')}`] : [];
+  const wanted = missing.length > 0 ? [`apt-get install ${missing.join(' ')} (as root)`] : [];
   if (which('cargo') === null) wanted.push('install Rust from https://rustup.rs');
-  if (wanted.length > 0) throw new Error(`the native addon needs system packages; as root: ${wanted.join(', and ')}`);
+  if (wanted.length > 0) throw new Error(`the native addon cannot be built yet: ${wanted.join('; ')}`);
   return env;
 }
 
