@@ -7,7 +7,7 @@ import type { CatalogSnapshot } from './catalog.ts';
 import { carrierOf } from './carriers.ts';
 import { operationOf } from './policy-operation.ts';
 import type { ReplyPlan } from './reply-plan.ts';
-import { keepsPinned } from './settings.ts';
+import { keepsPinned, settingFromView } from './settings.ts';
 
 /** Everything that is known of a statement text before it is forwarded. Shared by all sessions of a scope. */
 export interface Classified {
@@ -141,7 +141,7 @@ export class Classifier {
     if (analysis.error !== undefined) {
       return this.#classified(text, [], deny(this.#engine, 'sluice.unparsed', 'unparsed', 'the statement could not be parsed, so it was not forwarded', analysis.error), 'unparsed', [], false);
     }
-    const statements = analysis.statements;
+    const statements = analysis.statements.map((statement) => withNamedSetting(statement, text));
     const pinned = pinnedViolation(statements);
     const action = statements.length === 1 ? (statements[0]?.kind ?? 'empty') : statements.length === 0 ? 'empty' : 'multiple';
     const objects = statements.flatMap((statement) => operationOf(statement).objects);
@@ -202,6 +202,12 @@ export const UNKNOWN_LINEAGE: LineageOfStatement = { outputs: [], clean: false }
 
 export function deny(engine: PolicyEngine, policy: string, reason: 'unparsed' | 'unsupported' | 'forbidden' | 'error', message: string, hint: string): Decision {
   return { kind: 'deny', policies: [policy], snapshot: engine.snapshot, reason, message, hint };
+}
+
+/** The statement with its setting named, where the analysis alone takes the name for computed. */
+function withNamedSetting(statement: StatementInfo, text: Buffer): StatementInfo {
+  const setting = statement.dynamicSettings && text.length < 512 ? settingFromView(text.toString('utf8')) : null;
+  return setting === null ? statement : { ...statement, dynamicSettings: false, settings: [setting] };
 }
 
 function pinnedViolation(statements: readonly StatementInfo[]): string | null {

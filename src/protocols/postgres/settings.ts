@@ -103,3 +103,13 @@ function parseOptions(options: string): [string, string][] | null {
   }
   return found;
 }
+
+/**
+ * pg_dump changes a setting that the server may lack by `SELECT set_config(name, '...', false) FROM pg_settings WHERE name =
+ * '...'`: the name is a constant after all. The literals hold neither quote nor backslash, so that nothing can hide in them.
+ */
+export function settingFromView(text: string): { name: string; value: string; local: boolean } | null {
+  const found = /^\s*select\s+(?:pg_catalog\.)?set_config\(name, '([^'\\]*)', (true|false)\)\s+from\s+(?:pg_catalog\.)?pg_settings\s+where\s+name\s*=\s*'([a-z_]+)'\s*;?\s*$/i.exec(text);
+  const [, value = '', local = '', name = ''] = found ?? [];
+  return found === null ? null : { name, value, local: local.toLowerCase() === 'true' };
+}
