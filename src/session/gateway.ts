@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Config, ListenAddress } from '../config/model.ts';
 import { secret } from '../config/secrets.ts';
 import { GatewayError } from '../errors.ts';
@@ -11,6 +11,7 @@ import { loadPolicies } from '../policy/engine.ts';
 import type { Failpoints, ProtocolListener, ProtocolLog, ProtocolServices } from '../protocols/protocol.ts';
 import { protocols, vocabularies } from '../protocols/registry.ts';
 import { type FileRecorder, openRecorder } from '../recording/recorder.ts';
+import { expireSegments } from '../recording/retention.ts';
 import { calibrate } from '../workers/dispatch.ts';
 import { Masker } from '../workers/masker.ts';
 import { MaskPool } from '../workers/pool.ts';
@@ -83,11 +84,29 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
       listeners.set(name, listener);
       log.info('listening', { protocol: name, ...listener.address });
     }
+    const retention = expireDaily(config, log);
+    closing.unshift(async () => clearInterval(retention));
     return new RunningGateway(services, recorder, listeners, closing);
   } catch (error) {
     for (const close of closing) await close().catch(() => {});
     throw error;
   }
+}
+
+/** Removes segments older than the retention, at start and once a day; what cannot be removed is said and tried again. */
+function expireDaily(config: Config, log: ProtocolLog): NodeJS.Timeout {
+  const expire = (): void => {
+    try {
+      const removed = expireSegments(join(config.gateway.dataDir, 'record'), config.recording.retentionDays, Date.now());
+      if (removed.length > 0) log.info('record segments expired', { segments: removed });
+    } catch (error) {
+      log.error('record segments could not be expired', { error: String(error) });
+    }
+  };
+  expire();
+  const timer = setInterval(expire, 86_400_000);
+  timer.unref();
+  return timer;
 }
 
 /** Starts the workers and measures what a hand-off to them costs against scanning inline. */

@@ -48,7 +48,9 @@ export class ClientMessages {
     }
     if (total > LONG_MESSAGE && this.#preparesText(type, bytes, at, at + total)) return true;
     if (replies.length === 0) return false;
-    if (state.barrier) return true;
+    // Data before the server asked for it could not be told from what it will ignore.
+    if ((type === Front.CopyData || type === Front.CopyDone || type === Front.CopyFail) && state.copyIn === null) return true;
+    if (state.barrier) return type !== Front.CopyData && type !== Front.CopyDone && type !== Front.CopyFail;
     switch (type) {
       case Front.Query:
         return this.#classify(bytes, at + 5, at + total - 1).barrier;
@@ -108,13 +110,14 @@ export class ClientMessages {
           out.pass(at, end);
           return state.recordOutput;
         }
-        break;
+        return false;
       case Front.CopyDone:
       case Front.CopyFail:
         if (state.copyIn !== null) this.#copyIn?.flush();
         this.#copyIn = null;
+        // Outside of a copy the server ignores it: the left-over of a copy that failed.
+        if (state.copyIn === null) return false;
         state.copyIn = null;
-        this.#expect({ kind: 'copy-end' });
         break;
       case Front.Terminate:
         state.terminated = true;

@@ -2,7 +2,7 @@ import type { PgOperation } from './operation.ts';
 import type { Portal, Statement, Undo } from './statements.ts';
 
 /** What was sent to the server and what answer it owes, in order. */
-export type ReplyKind = 'query' | 'parse' | 'bind' | 'describe-statement' | 'describe-portal' | 'execute' | 'close' | 'sync' | 'copy-end';
+export type ReplyKind = 'query' | 'parse' | 'bind' | 'describe-statement' | 'describe-portal' | 'execute' | 'close' | 'sync';
 
 export interface ExpectedReply {
   readonly kind: ReplyKind;
@@ -52,20 +52,11 @@ export class ReplyQueue {
 
   /**
    * The server entered copy-in mode: it ignores each Sync that it reads before CopyDone or CopyFail (protocol
-   * documentation, "COPY Operations"). Drops those from the queue; true when the end of the copy is queued already.
+   * documentation, "COPY Operations"). The client's end of the copy is not forwarded before this is known, so every Sync
+   * behind the head is one of those.
    */
-  dropSyncsOfCopyIn(): boolean {
-    const kept: ExpectedReply[] = [];
-    let ended = false;
-    for (let i = this.#head; i < this.#items.length; i++) {
-      const item = this.#items[i];
-      if (item === undefined) continue;
-      if (item.kind === 'copy-end') ended = true;
-      if (i > this.#head && !ended && item.kind === 'sync') continue;
-      kept.push(item);
-    }
-    this.#items = kept;
+  dropSyncsOfCopyIn(): void {
+    this.#items = this.#items.slice(this.#head).filter((item, i) => i === 0 || item?.kind !== 'sync');
     this.#head = 0;
-    return ended;
   }
 }

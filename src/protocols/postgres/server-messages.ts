@@ -296,18 +296,10 @@ export class ServerMessages {
     state.copyIn = null;
     this.#copyOut = null;
     this.#statementIndex = 0;
-    for (;;) {
-      const head = state.replies.shift();
-      if (head === undefined) return;
-      if (head.kind === 'query') {
-        const { op } = head;
-        if (op?.settle('ok', state.services.now()) === true) this.#results.push(op);
-        break;
-      }
-      if (head.kind === 'sync') break;
-      if (head.kind !== 'copy-end') throw broken('ready for query before it had answered');
-    }
-    while (state.replies.peek()?.kind === 'copy-end') state.replies.shift();
+    const head = state.replies.shift();
+    if (head === undefined || head.kind === 'sync') return;
+    if (head.kind !== 'query') throw broken('ready for query before it had answered');
+    if (head.op?.settle('ok', state.services.now()) === true) this.#results.push(head.op);
   }
 
   #touchesProtected(head: ExpectedReply | undefined): boolean {
@@ -359,8 +351,8 @@ export class ServerMessages {
   #copyInResponse(head: ExpectedReply | undefined): void {
     const state = this.#state;
     if (head?.op) head.op.copyOf = this.#classifiedOf(head);
-    const ended = state.replies.dropSyncsOfCopyIn();
-    state.copyIn = ended ? null : (head?.op ?? null);
+    state.replies.dropSyncsOfCopyIn();
+    state.copyIn = head?.op ?? null;
   }
 
   // ------------------------------------------------------------------ asynchronous messages

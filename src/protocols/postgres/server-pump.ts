@@ -38,6 +38,7 @@ export class ServerPump implements ChannelHandler {
     channel.want = 0;
     const out = new Outbox(channel.slab);
     const before = this.#state.replies.length;
+    const copying = this.#state.copyIn;
     this.#messages.beginPass();
     try {
       this.#take(channel, out);
@@ -47,7 +48,7 @@ export class ServerPump implements ChannelHandler {
       return false;
     }
     this.#send(out);
-    if (before > 0 && this.#state.replies.length === 0) this.#onProgress();
+    if ((before > 0 && this.#state.replies.length === 0) || this.#state.copyIn !== copying) this.#onProgress();
     return !this.#busy && this.#flowing();
   }
 
