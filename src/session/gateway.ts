@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Config, ListenAddress } from '../config/model.ts';
 import { secret } from '../config/secrets.ts';
 import { GatewayError } from '../errors.ts';
@@ -11,6 +11,7 @@ import { loadPolicies } from '../policy/engine.ts';
 import type { Failpoints, ProtocolListener, ProtocolLog, ProtocolServices } from '../protocols/protocol.ts';
 import { protocols, vocabularies } from '../protocols/registry.ts';
 import { type FileRecorder, openRecorder } from '../recording/recorder.ts';
+import { jsonString } from '../recording/json.ts';
 import { expireSegments } from '../recording/retention.ts';
 import { calibrate } from '../workers/dispatch.ts';
 import { Masker } from '../workers/masker.ts';
@@ -84,7 +85,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
       listeners.set(name, listener);
       log.info('listening', { protocol: name, ...listener.address });
     }
-    const retention = expireDaily(config, log);
+    const retention = expireDaily(config, recorder, log);
     closing.unshift(async () => clearInterval(retention));
     return new RunningGateway(services, recorder, listeners, closing);
   } catch (error) {
@@ -94,10 +95,11 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
 }
 
 /** Removes segments older than the retention, at start and once a day; what cannot be removed is said and tried again. */
-function expireDaily(config: Config, log: ProtocolLog): NodeJS.Timeout {
+function expireDaily(config: Config, recorder: FileRecorder, log: ProtocolLog): NodeJS.Timeout {
   const expire = (): void => {
     try {
       const removed = expireSegments(join(config.gateway.dataDir, 'record'), config.recording.retentionDays, Date.now());
+      for (const segment of removed) recorder.append('recorder', '', `"event":"expire","file":${jsonString(basename(segment))}`);
       if (removed.length > 0) log.info('record segments expired', { segments: removed });
     } catch (error) {
       log.error('record segments could not be expired', { error: String(error) });
