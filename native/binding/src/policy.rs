@@ -17,6 +17,7 @@ static NEXT: AtomicU32 = AtomicU32::new(1);
 /// # Errors
 /// One line per problem.
 #[napi]
+#[expect(clippy::needless_pass_by_value, reason = "N-API hands over the string")]
 pub fn compile_policies(spec: String) -> Result<u32> {
     guarded("compilePolicies", || {
         let spec: Spec = serde_json::from_str(&spec).map_err(|error| argument("compilePolicies", &error))?;
@@ -50,6 +51,7 @@ pub fn list_policies(policies: u32) -> Result<String> {
 /// # Errors
 /// The id names no policy set, or the request is not of the documented form.
 #[napi]
+#[expect(clippy::needless_pass_by_value, reason = "N-API hands over the string")]
 pub fn decide_policy(policies: u32, request: String) -> Result<String> {
     guarded("decidePolicy", || {
         let request: Request = serde_json::from_str(&request).map_err(|error| argument("decidePolicy", &error))?;
@@ -60,7 +62,9 @@ pub fn decide_policy(policies: u32, request: String) -> Result<String> {
 
 fn find(function: &str, id: u32) -> Result<Arc<Policies>> {
     let sets = SETS.read().unwrap_or_else(PoisonError::into_inner);
-    sets.get(&id).cloned().ok_or_else(|| Error::from_reason(format!("{function}: no policy set has the id {id}")))
+    sets.get(&id)
+        .cloned()
+        .ok_or_else(|| Error::from_reason(format!("{function}: no policy set has the id {id}")))
 }
 
 fn argument(function: &str, error: &serde_json::Error) -> Error {
@@ -69,6 +73,5 @@ fn argument(function: &str, error: &serde_json::Error) -> Error {
 
 /// A panic must not cross into JavaScript: it becomes an Error, and the caller denies.
 fn guarded<T>(function: &str, body: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(body))
-        .unwrap_or_else(|_| Err(Error::from_reason(format!("{function}: internal error"))))
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| Err(Error::from_reason(format!("{function}: internal error"))))
 }
