@@ -62,12 +62,14 @@ const INHERITS = 'select inhrelid, inhparent from pg_catalog.pg_inherits';
 const FUNCTIONS = `select distinct p.proname from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace where n.nspname not in ('pg_catalog', 'information_schema')`;
 const OPERATORS = `select distinct o.oprname from pg_catalog.pg_operator o join pg_catalog.pg_namespace n on n.oid = o.oprnamespace where n.nspname <> 'pg_catalog'`;
 
-/** Statistics and activity views hold values of columns or texts of statements. */
+/** Statistics hold values of columns. */
 const CATALOG_VALUE_COLUMNS: ReadonlySet<string> = new Set([
   'pg_stats.most_common_vals', 'pg_stats.histogram_bounds', 'pg_stats.most_common_elems', 'pg_stats.range_bounds_histogram',
   'pg_statistic.stavalues1', 'pg_statistic.stavalues2', 'pg_statistic.stavalues3', 'pg_statistic.stavalues4', 'pg_statistic.stavalues5',
   'pg_stats_ext.most_common_vals', 'pg_stats_ext_exprs.most_common_vals', 'pg_stats_ext_exprs.histogram_bounds', 'pg_stats_ext_exprs.most_common_elems',
   'pg_statistic_ext_data.stxdmcv', 'pg_statistic_ext_data.stxdexpr',
+  // Connection strings with passwords: pg_dump and psql ask for the other columns.
+  'pg_subscription.subconninfo',
 ]);
 
 /** Keeps the newest snapshot of one target and reads a new one when asked to. */
