@@ -2,7 +2,8 @@
 
 use crate::tree::{Node, Value};
 
-const NAMELESS: &str = "?column?";
+/// Also stands for names that take more than the syntax to tell: see `Source::nameless`.
+pub const NAMELESS: &str = "?column?";
 
 /// The name of an item of a target list.
 pub fn output_name(target: &Node) -> String {
@@ -18,6 +19,8 @@ fn figure(value: &Value) -> Option<(String, bool)> {
     let weak = |name: &str| Some((name.to_owned(), false));
     let good = |name: &str| Some((name.to_owned(), true));
     match node.kind {
+        kind if super::query::is_star(node) || kind.starts_with("Xml") || kind.starts_with("Json") => good(NAMELESS),
+        "SqlValueFunction" => good(NAMELESS),
         "ColumnRef" => good(node.names("fields").last()?),
         "AIndirection" => match node.names("indirection").last() {
             Some(name) => good(name),
@@ -43,10 +46,11 @@ fn figure(value: &Value) -> Option<(String, bool)> {
             1 => good("exists"),
             7 => good("array"),
             5 => {
-                let target = node.node("subselect")?.list("target_list").first()?.node()?;
-                match target.str("name") {
-                    "" => figure(target.get("val")),
-                    name => good(name),
+                let targets = node.node("subselect").map(|query| query.list("target_list")).unwrap_or_default();
+                match targets.first().and_then(Value::node) {
+                    Some(target) if !target.str("name").is_empty() => good(target.str("name")),
+                    Some(target) => figure(target.get("val")).map_or_else(|| good(NAMELESS), |(name, _)| good(&name)),
+                    None => good(NAMELESS),
                 }
             }
             _ => None,

@@ -325,7 +325,7 @@ fn set_operation(mut left: Vec<Output>, right: &[Output]) -> Vec<Output> {
 }
 
 /// `*`, `t.*`, `(row).*`.
-fn is_star(node: &Node) -> bool {
+pub fn is_star(node: &Node) -> bool {
     let parts = match node.kind {
         "ColumnRef" => node.list("fields"),
         "AIndirection" => node.list("indirection"),

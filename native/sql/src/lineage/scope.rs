@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::catalog::{CLEAN, Catalog, Lookup, Taint, UNKNOWN, join};
+use super::names::NAMELESS;
 use crate::builtins;
 
 /// A column of something in FROM, or of a result.
@@ -66,6 +67,12 @@ impl Source {
 
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// What the columns whose names we cannot tell derive from: any name may be theirs.
+    pub fn nameless(&self) -> Taint {
+        let nameless = self.columns.iter().filter(|column| column.name == NAMELESS);
+        nameless.fold(CLEAN, |taint, column| join(taint, column.taint))
     }
 
     /// `AS alias (names)`. Names go by position where positions are known; else each may be any column.
@@ -182,9 +189,12 @@ impl Scope<'_> {
                     result = result.or(column.taint, column.direct);
                     possible = true;
                     certain |= source.exact;
-                } else if !source.exact {
-                    result = result.or(source.rest, false);
-                    possible = true;
+                } else {
+                    result = result.or(source.nameless(), false);
+                    if !source.exact {
+                        result = result.or(source.rest, false);
+                        possible = true;
+                    }
                 }
                 // `select t from t`: the row. A column of that name comes first, but may be elsewhere.
                 if source.alias == name {
