@@ -26,10 +26,16 @@ fn table(brands: &Value) -> Result<String, Box<dyn Error>> {
         let opt_in = brand["optIn"].as_bool().ok_or("a brand lacks optIn")?;
         let mut lengths = 0u8;
         for length in brand["lengths"].as_array().ok_or("a brand lacks its lengths")? {
-            let length = length.as_u64().filter(|n| (12..=19).contains(n)).ok_or("a length is not 12 to 19")?;
+            let length = length
+                .as_u64()
+                .filter(|n| (12..=19).contains(n))
+                .ok_or("a length is not 12 to 19")?;
             lengths |= 1 << (length - 12);
         }
-        write!(code, "    Brand {{ name: {name:?}, opt_in: {opt_in}, lengths: {lengths:#010b}, ranges: &[")?;
+        write!(
+            code,
+            "    Brand {{ name: {name:?}, opt_in: {opt_in}, lengths: {lengths:#04x}, ranges: &["
+        )?;
         for prefix in brand["prefixes"].as_array().ok_or("a brand lacks its prefixes")? {
             let prefix = prefix.as_str().ok_or("a prefix is not a string")?;
             let (low, high) = prefix.split_once('-').unwrap_or((prefix, prefix));

@@ -1,5 +1,9 @@
 //! Speed of the scanner, with the counts each input must give.
-#![expect(missing_docs, clippy::unwrap_used, reason = "criterion generates the functions, and a bench may fail by panicking")]
+#![expect(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "criterion generates the functions, and a bench may fail by panicking"
+)]
 
 use std::hint::black_box;
 
@@ -49,15 +53,41 @@ fn text(criterion: &mut Criterion) {
 fn rows(criterion: &mut Criterion) {
     let rules = RuleSet::compile("{}").unwrap();
     let plan = |columns: &[(&str, u32)]| {
-        let columns: Vec<String> =
-            columns.iter().map(|(mask, oid)| format!(r#"{{"mask":"{mask}","type":{oid},"binary":false}}"#)).collect();
+        let columns: Vec<String> = columns
+            .iter()
+            .map(|(mask, oid)| format!(r#"{{"mask":"{mask}","type":{oid},"binary":false}}"#))
+            .collect();
         RowPlan::compile(&format!(r#"{{"columns":[{}]}}"#, columns.join(","))).unwrap()
     };
-    let scan = plan(&[("scan", 23), ("scan", 25), ("scan", 25), ("scan", 1114), ("scan", 25), ("scan", 25), ("scan", 25)]);
-    let masked = plan(&[("scan", 23), ("scan", 25), ("pan", 25), ("scan", 1114), ("scan", 25), ("scan", 25), ("sad", 25)]);
+    let scan = plan(&[
+        ("scan", 23),
+        ("scan", 25),
+        ("scan", 25),
+        ("scan", 1114),
+        ("scan", 25),
+        ("scan", 25),
+        ("scan", 25),
+    ]);
+    let masked = plan(&[
+        ("scan", 23),
+        ("scan", 25),
+        ("pan", 25),
+        ("scan", 1114),
+        ("scan", 25),
+        ("scan", 25),
+        ("sad", 25),
+    ]);
     let filler = "note ".repeat(18);
     let clean = row(&["12345", "Jane Roe", "Some Street", "2024-01-15 10:23:45", "visa", &filler, "ok"]);
-    let card = row(&["12345", "Jane Roe", "4111111111111111", "2024-01-15 10:23:45", "visa", &filler, "123"]);
+    let card = row(&[
+        "12345",
+        "Jane Roe",
+        "4111111111111111",
+        "2024-01-15 10:23:45",
+        "visa",
+        &filler,
+        "123",
+    ]);
     let mut group = criterion.benchmark_group("mask_rows");
     for (name, plan, row, times, found, covered) in [
         ("one clean row", &scan, &clean, 1, 0, 0),
@@ -71,7 +101,11 @@ fn rows(criterion: &mut Criterion) {
         let mut buffer = input.clone();
         let mut counts = vec![0; rules.names().len() + 1];
         assert_eq!(mask_rows(&rules, plan, &mut buffer, &mut counts).unwrap(), Some(input.len()));
-        assert_eq!((counts[0] as usize, counts[rules.names().len()] as usize), (found * times, covered * times), "{name}");
+        assert_eq!(
+            (counts[0] as usize, counts[rules.names().len()] as usize),
+            (found * times, covered * times),
+            "{name}"
+        );
         group.throughput(Throughput::Bytes(input.len() as u64));
         group.bench_function(name, |bencher| {
             bencher.iter(|| {

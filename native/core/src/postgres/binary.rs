@@ -25,7 +25,7 @@ pub(super) fn record_fields(bytes: &[u8]) -> Option<Vec<(Column, usize, usize)>>
     (at == bytes.len()).then_some(fields)
 }
 
-/// As `record_fields`, for an array (array_send).
+/// As `record_fields`, for an array (`array_send`).
 pub(super) fn array_elements(bytes: &[u8]) -> Option<Vec<(Column, usize, usize)>> {
     let dimensions = usize::try_from(read_i32(bytes, 0)?).ok().filter(|n| *n <= 6)?;
     let oid = read_i32(bytes, 8)?.cast_unsigned();
@@ -50,19 +50,25 @@ fn field(bytes: &[u8], at: usize, oid: u32, fields: &mut Vec<(Column, usize, usi
 
 /// The value of an integer of 2, 4 or 8 bytes, without its sign.
 fn integer(value: &[u8]) -> Option<u64> {
-    Some(match value.len() {
-        2 => i64::from(i16::from_be_bytes(value.try_into().ok()?)),
-        4 => i64::from(i32::from_be_bytes(value.try_into().ok()?)),
-        8 => i64::from_be_bytes(value.try_into().ok()?),
-        _ => return None,
-    }
-    .unsigned_abs())
+    Some(
+        match value.len() {
+            2 => i64::from(i16::from_be_bytes(value.try_into().ok()?)),
+            4 => i64::from(i32::from_be_bytes(value.try_into().ok()?)),
+            8 => i64::from_be_bytes(value.try_into().ok()?),
+            _ => return None,
+        }
+        .unsigned_abs(),
+    )
 }
 
 /// Keeps the last digits of an integer. Numbers too short to be a card number keep none. False when it is no integer.
 pub(super) fn cover_integer(value: &mut [u8], keep_last: usize) -> bool {
     let Some(number) = integer(value) else { return false };
-    let kept = if number < 100_000_000_000 { 0 } else { number % 10u64.pow(keep_last.min(4) as u32) };
+    let kept = if number < 100_000_000_000 {
+        0
+    } else {
+        number % 10u64.pow(keep_last.min(4) as u32)
+    };
     // At most four digits: they fit in any width.
     for (to, from) in value.iter_mut().rev().zip(kept.to_le_bytes().iter().chain(std::iter::repeat(&0))) {
         *to = *from;
@@ -87,7 +93,11 @@ fn numeric_integer(value: &[u8]) -> Option<u64> {
     }
     let mut number = 0u64;
     for group in 0..groups {
-        let digits = if group < count { read_u16(value, NUMERIC_HEADER + 2 * group)? } else { 0 };
+        let digits = if group < count {
+            read_u16(value, NUMERIC_HEADER + 2 * group)?
+        } else {
+            0
+        };
         number = number.checked_mul(10_000)?.checked_add(u64::from(digits))?;
     }
     Some(number)
@@ -99,14 +109,27 @@ pub(super) fn numeric_is_pan(kernel: &Kernel, value: &[u8]) -> bool {
 
 /// Zeroes the digits of a binary numeric but for the last ones of its integer part. False when it is malformed.
 pub(super) fn cover_numeric(value: &mut [u8], keep_last: usize) -> bool {
-    let (Some(count), Some(weight)) = (read_u16(value, 0), read_u16(value, 2)) else { return false };
+    let (Some(count), Some(weight)) = (read_u16(value, 0), read_u16(value, 2)) else {
+        return false;
+    };
     if value.len() != NUMERIC_HEADER + 2 * usize::from(count) {
         return false;
     }
     let long_enough = numeric_integer(value).is_some_and(|number| number >= 100_000_000_000);
     let last_integer_group = if long_enough { usize::from(weight) } else { usize::MAX };
-    for (index, group) in value.get_mut(NUMERIC_HEADER..).unwrap_or_default().as_chunks_mut::<2>().0.iter_mut().enumerate() {
-        let kept = if index == last_integer_group { u16::from_be_bytes(*group) % 10u16.pow(keep_last.min(4) as u32) } else { 0 };
+    for (index, group) in value
+        .get_mut(NUMERIC_HEADER..)
+        .unwrap_or_default()
+        .as_chunks_mut::<2>()
+        .0
+        .iter_mut()
+        .enumerate()
+    {
+        let kept = if index == last_integer_group {
+            u16::from_be_bytes(*group) % 10u16.pow(keep_last.min(4) as u32)
+        } else {
+            0
+        };
         *group = kept.to_be_bytes();
     }
     true

@@ -65,7 +65,13 @@ pub fn mask_copy(
         payload.clear();
         let mut counted = counts.to_vec();
         let outcome = if gather(run, &mut payload).is_some() {
-            let mut rows = Payload { rules, plan, scratch, counts: &mut counted, removed: Vec::new() };
+            let mut rows = Payload {
+                rules,
+                plan,
+                scratch,
+                counts: &mut counted,
+                removed: Vec::new(),
+            };
             let masked = match format {
                 CopyFormat::Text => rows.lines(&Dialect::new(false, &plan.copy), first, &mut payload),
                 CopyFormat::Csv => rows.lines(&Dialect::new(true, &plan.copy), first, &mut payload),
@@ -172,9 +178,11 @@ impl Payload<'_> {
             let mut index = 0;
             loop {
                 let rest = payload.get_mut(at..).unwrap_or_default();
-                let Some((length, end)) = dialect.field_end(&mut FieldState::default(), rest) else { return Err(UNFINISHED) };
+                let Some((length, end)) = dialect.field_end(&mut FieldState::default(), rest) else {
+                    return Err(UNFINISHED);
+                };
                 let field = rest.get_mut(..length).unwrap_or_default();
-                let marker = index == 0 && end == End::Row && dialect.is_end_marker(field);
+                let marker = index == 0 && end == End::Row && Dialect::is_end_marker(field);
                 let field = match field {
                     [inner @ .., b'\r'] if end == End::Row => inner,
                     all => all,
@@ -236,7 +244,9 @@ impl Payload<'_> {
     }
 
     fn binary_value(&mut self, column: Column, payload: &mut [u8], at: usize, end: usize) -> Result<(), Stop> {
-        let Some(value) = payload.get_mut(at..end) else { return Err(UNFINISHED) };
+        let Some(value) = payload.get_mut(at..end) else {
+            return Err(UNFINISHED);
+        };
         match column.mask {
             Mask::None => {}
             Mask::Scan => value::scan(self.rules, column, value, Look::ALL, self.scratch, self.counts)?,

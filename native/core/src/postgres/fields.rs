@@ -30,7 +30,10 @@ pub(super) struct FieldState {
 
 impl FieldState {
     /// The beginning of a field.
-    pub(super) const START: Self = Self { quoted: false, escaped: false };
+    pub(super) const START: Self = Self {
+        quoted: false,
+        escaped: false,
+    };
 }
 
 impl Dialect {
@@ -41,14 +44,20 @@ impl Dialect {
             delimiter: options.delimiter.unwrap_or(if csv { b',' } else { b'\t' }),
             quote,
             escape: options.escape.unwrap_or(quote),
-            null: options.null.clone().unwrap_or_else(|| if csv { Vec::new() } else { b"\\N".to_vec() }),
+            null: options
+                .null
+                .clone()
+                .unwrap_or_else(|| if csv { Vec::new() } else { b"\\N".to_vec() }),
         }
     }
 
     /// The end of the field that goes on in `bytes`: how many bytes of it there are, and what follows; `None` when it
     /// does not end here.
     pub(super) fn field_end(&self, state: &mut FieldState, bytes: &[u8]) -> Option<(usize, End)> {
-        bytes.iter().enumerate().find_map(|(at, byte)| self.step(state, *byte).map(|end| (at, end)))
+        bytes
+            .iter()
+            .enumerate()
+            .find_map(|(at, byte)| self.step(state, *byte).map(|end| (at, end)))
     }
 
     fn step(&self, state: &mut FieldState, byte: u8) -> Option<End> {
@@ -84,7 +93,7 @@ impl Dialect {
     }
 
     /// Whether the field is the end marker of the old protocol.
-    pub(super) fn is_end_marker(&self, field: &[u8]) -> bool {
+    pub(super) fn is_end_marker(field: &[u8]) -> bool {
         matches!(field, b"\\." | b"\\.\r")
     }
 
@@ -143,7 +152,9 @@ impl Dialect {
         let before = value.clone();
         mask_value(rules, column, &mut value, Look::ALL, scratch, counts)?;
         for ((old, new), (start, end)) in before.iter().zip(&value).zip(spans) {
-            if old != new && let Some(bytes) = field.get_mut(start..end) {
+            if old != new
+                && let Some(bytes) = field.get_mut(start..end)
+            {
                 bytes.fill(*new);
             }
         }
@@ -167,7 +178,9 @@ impl Dialect {
 fn unescape(rest: &[u8]) -> (u8, usize) {
     let octal = |byte: &u8| matches!(byte, b'0'..=b'7').then(|| u32::from(byte - b'0'));
     let number = |digits: &[u8], radix: u32| {
-        digits.iter().fold(0u32, |sum, byte| sum * radix + (*byte as char).to_digit(radix).unwrap_or(0)) as u8
+        digits
+            .iter()
+            .fold(0u32, |sum, byte| sum * radix + (*byte as char).to_digit(radix).unwrap_or(0)) as u8
     };
     match rest {
         [] => (b'\\', 1),
@@ -179,7 +192,11 @@ fn unescape(rest: &[u8]) -> (u8, usize) {
         [b'v', ..] => (11, 2),
         [b'x', digits @ ..] => {
             let length = digits.iter().take(2).take_while(|b| b.is_ascii_hexdigit()).count();
-            if length == 0 { (b'x', 2) } else { (number(digits.get(..length).unwrap_or_default(), 16), 2 + length) }
+            if length == 0 {
+                (b'x', 2)
+            } else {
+                (number(digits.get(..length).unwrap_or_default(), 16), 2 + length)
+            }
         }
         [first, ..] if octal(first).is_some() => {
             let length = rest.iter().take(3).take_while(|b| octal(b).is_some()).count();
@@ -218,8 +235,16 @@ fn mask_value(
 
 /// The column of field number `index`. With a plan that knows no columns, everything is covered.
 pub(super) fn column_of(plan: &RowPlan, index: usize, is_header: bool) -> Option<Column> {
-    let column = if plan.columns.is_empty() { Column::new(Mask::Whole, TEXT, false) } else { *plan.columns.get(index)? };
-    Some(if is_header { Column::new(Mask::Scan, TEXT, false) } else { column.in_text() })
+    let column = if plan.columns.is_empty() {
+        Column::new(Mask::Whole, TEXT, false)
+    } else {
+        *plan.columns.get(index)?
+    };
+    Some(if is_header {
+        Column::new(Mask::Scan, TEXT, false)
+    } else {
+        column.in_text()
+    })
 }
 
 const TEXT: u32 = 25;

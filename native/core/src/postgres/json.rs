@@ -7,6 +7,7 @@ use crate::scanner::finding::Finding;
 /// In strings, stars go over what is covered; quotes, escapes and structure stay. A covered number stays a number: spaces
 /// in front of the digits that remain, and a zero where none does (RFC 8259 allows no leading zeros).
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one position")]
 pub(super) struct Cover {
     in_string: bool,
     /// How many bytes of an escape are still to come.
@@ -57,7 +58,10 @@ impl Cover {
             }
             b'0'..=b'9' => {
                 if !self.in_number {
-                    *self = Self { in_number: true, ..Self::default() };
+                    *self = Self {
+                        in_number: true,
+                        ..Self::default()
+                    };
                 }
                 self.digit(byte, next, covered)
             }

@@ -1,4 +1,4 @@
-//! Masks the messages in which PostgreSQL returns data: `DataRow` and `CopyData`.
+//! Masks the messages in which `PostgreSQL` returns data: `DataRow` and `CopyData`.
 //!
 //! A [`RowPlan`] says per column what to do and in which type and format its values come. A mask keeps the type of a
 //! value: what cannot carry one becomes NULL.

@@ -39,7 +39,12 @@ impl Column {
             (Mask::Scan, Class::Integer { bytes }) if bytes < 8 => Mask::None,
             _ => mask,
         };
-        Self { mask, class, binary, opaque_bytes: opaque_bytes && mask == Mask::Scan }
+        Self {
+            mask,
+            class,
+            binary,
+            opaque_bytes: opaque_bytes && mask == Mask::Scan,
+        }
     }
 
     /// The same column where every value is written as text (COPY).
@@ -120,7 +125,9 @@ fn copy_options(value: &Value) -> Result<CopyOptions, CompileError> {
     let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::as_bytes);
     let byte = |name: &str| match text(name) {
         None | Some([]) => Ok(None),
-        Some(b"*") => Err(CompileError::new(format!("row plan: copy.{name} cannot be *, which masks are made of"))),
+        Some(b"*") => Err(CompileError::new(format!(
+            "row plan: copy.{name} cannot be *, which masks are made of"
+        ))),
         Some([byte]) => Ok(Some(*byte)),
         Some(_) => Err(CompileError::new(format!("row plan: copy.{name} is one byte"))),
     };

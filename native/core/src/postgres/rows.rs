@@ -12,19 +12,21 @@ use crate::scanner::{RuleSet, ScanError, Scratch, with_scratch};
 ///
 /// # Errors
 /// Only when Vectorscan itself fails; nothing of the run may then be sent.
-pub fn mask_rows(
-    rules: &RuleSet,
-    plan: &RowPlan,
-    run: &mut [u8],
-    counts: &mut [u32],
-) -> Result<Option<usize>, ScanError> {
+pub fn mask_rows(rules: &RuleSet, plan: &RowPlan, run: &mut [u8], counts: &mut [u32]) -> Result<Option<usize>, ScanError> {
     with_scratch(|scratch| {
         let mut hints = Hints::take(scratch);
         if plan.scans {
             hints.collect(rules, run)?;
         }
         let length = if plan.every_row || hints.any() {
-            Rows { rules, plan, scratch, counts, nulls: Vec::new() }.mask(run, &mut hints)
+            Rows {
+                rules,
+                plan,
+                scratch,
+                counts,
+                nulls: Vec::new(),
+            }
+            .mask(run, &mut hints)
         } else {
             Ok(check(run, plan.columns.len()))
         };
@@ -79,7 +81,12 @@ impl Hints {
         let mut ends = std::mem::take(&mut scratch.ends);
         hot.clear();
         ends.clear();
-        Self { hot, ends, next_hot: 0, next_end: 0 }
+        Self {
+            hot,
+            ends,
+            next_hot: 0,
+            next_end: 0,
+        }
     }
 
     pub(super) fn give_back(self, scratch: &mut Scratch) {
@@ -116,7 +123,10 @@ impl Hints {
             let to = (end - first).min(64);
             pans = hot.ends >> from & (u64::MAX >> (64 - (to - from))) != 0;
         }
-        Look { pans, expressions: self.ends.get(self.next_end).is_some_and(|at| *at <= end) }
+        Look {
+            pans,
+            expressions: self.ends.get(self.next_end).is_some_and(|at| *at <= end),
+        }
     }
 }
 
@@ -142,7 +152,9 @@ impl Rows<'_> {
     }
 
     fn row(&mut self, run: &mut [u8], start: usize, hints: &mut Hints) -> Result<Option<usize>, ScanError> {
-        let Some(end) = row_end(run, start, self.plan.columns.len()) else { return Ok(None) };
+        let Some(end) = row_end(run, start, self.plan.columns.len()) else {
+            return Ok(None);
+        };
         let mut at = start + HEADER;
         for column in &self.plan.columns {
             let Some(length) = read_i32(run, at) else { return Ok(None) };
@@ -161,7 +173,11 @@ impl Rows<'_> {
             match column.mask {
                 Mask::None => {}
                 Mask::Scan => {
-                    let look = if column.opaque_bytes { Look::ALL } else { hints.look(at, value_end) };
+                    let look = if column.opaque_bytes {
+                        Look::ALL
+                    } else {
+                        hints.look(at, value_end)
+                    };
                     if look.pans || look.expressions {
                         value::scan(self.rules, *column, value, look, self.scratch, self.counts)?;
                     }

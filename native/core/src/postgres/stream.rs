@@ -59,9 +59,19 @@ enum State {
     /// A column: its length.
     Column { index: usize, count: usize },
     /// Inside a value of known length.
-    Value { index: usize, count: usize, left: usize, long: Long },
+    Value {
+        index: usize,
+        count: usize,
+        left: usize,
+        long: Long,
+    },
     /// Inside the field of a line.
-    Field { index: usize, start: bool, reader: FieldState, long: Option<Long> },
+    Field {
+        index: usize,
+        start: bool,
+        reader: FieldState,
+        long: Option<Long>,
+    },
     /// Behind the trailer.
     Done,
 }
@@ -72,14 +82,27 @@ enum Long {
     Stars,
     Zeros,
     /// A JSON string of stars; whether its first quote is written.
-    JsonString { opened: bool },
+    JsonString {
+        opened: bool,
+    },
     /// `\x` and pairs of digits: how many bytes of it have passed.
-    Hex { passed: usize },
+    Hex {
+        passed: usize,
+    },
     /// A field with quotes and escapes.
-    Field { state: FieldState },
-    Scan { text: Box<TextStream>, json: Option<json::Cover>, fill: u8 },
+    Field {
+        state: FieldState,
+    },
+    Scan {
+        text: Box<TextStream>,
+        json: Option<json::Cover>,
+        fill: u8,
+    },
     /// Hexadecimal digits of what is scanned, behind `\x`.
-    ScanHex { text: Box<TextStream>, prefix: bool },
+    ScanHex {
+        text: Box<TextStream>,
+        prefix: bool,
+    },
 }
 
 /// Masks one row that comes in chunks. Memory is bounded by [`StreamMasker::hold`], whatever the row's size.
@@ -99,7 +122,12 @@ impl StreamMasker {
             StreamKind::CopyBinary => State::Start,
             StreamKind::CopyText | StreamKind::CopyCsv => FIRST_FIELD,
         };
-        Self { kind, dialect: Dialect::new(kind == StreamKind::CopyCsv, &plan.copy), state, rows: 0 }
+        Self {
+            kind,
+            dialect: Dialect::new(kind == StreamKind::CopyCsv, &plan.copy),
+            state,
+            rows: 0,
+        }
     }
 
     /// The most bytes a call can leave unconsumed.
@@ -123,7 +151,13 @@ impl StreamMasker {
         counts: &mut [u32],
     ) -> Result<usize, StreamError> {
         with_scratch(|scratch| {
-            let mut feed = Feed { rules, plan, scratch, counts, last };
+            let mut feed = Feed {
+                rules,
+                plan,
+                scratch,
+                counts,
+                last,
+            };
             let mut at = 0;
             loop {
                 let rest = chunk.get_mut(at..).unwrap_or_default();
@@ -170,7 +204,11 @@ impl StreamMasker {
             State::Row => self.row(feed, rest),
             State::Column { index, count } if index == count => {
                 self.rows += 1;
-                self.state = if self.kind == StreamKind::DataRow { State::Done } else { State::Row };
+                self.state = if self.kind == StreamKind::DataRow {
+                    State::Done
+                } else {
+                    State::Row
+                };
                 Ok(Some(0))
             }
             State::Column { index, count } => self.column(feed, index, count, rest),
@@ -178,14 +216,29 @@ impl StreamMasker {
                 self.state = State::Column { index: index + 1, count };
                 Ok(Some(0))
             }
-            State::Value { index, count, left, mut long } => {
+            State::Value {
+                index,
+                count,
+                left,
+                mut long,
+            } => {
                 let ends = left <= rest.len();
                 let piece = rest.get_mut(..left.min(rest.len())).unwrap_or_default();
                 let took = feed.piece(&self.dialect, &mut long, piece, ends)?;
-                self.state = State::Value { index, count, left: left - took, long };
+                self.state = State::Value {
+                    index,
+                    count,
+                    left: left - took,
+                    long,
+                };
                 Ok((took > 0).then_some(took))
             }
-            State::Field { index, start, reader, long } => self.field(feed, index, start, reader, long, rest),
+            State::Field {
+                index,
+                start,
+                reader,
+                long,
+            } => self.field(feed, index, start, reader, long, rest),
         }
     }
 
@@ -196,7 +249,8 @@ impl StreamMasker {
             self.state = State::Row;
             return Ok(Some(0));
         }
-        let end = read_i32(rest, SIGNATURE.len() + 4).map(|extension| SIGNATURE.len() + 8 + extension.max(0) as usize);
+        let end =
+            read_i32(rest, SIGNATURE.len() + 4).map(|extension| SIGNATURE.len() + 8 + usize::try_from(extension).unwrap_or(usize::MAX / 2));
         if end.is_some_and(|end| end > SMALL) {
             return Err(broken("an extension of its header"));
         }
@@ -223,8 +277,7 @@ impl StreamMasker {
             return Ok(Some(2));
         }
         let count = usize::from(count);
-        let fits = count == feed.plan.columns.len()
-            || (feed.plan.columns.is_empty() && self.kind == StreamKind::CopyBinary);
+        let fits = count == feed.plan.columns.len() || (feed.plan.columns.is_empty() && self.kind == StreamKind::CopyBinary);
         if !fits {
             return Err(broken("another number of columns than was described"));
         }
@@ -252,7 +305,12 @@ impl StreamMasker {
         if length <= SMALL {
             return Ok(None);
         }
-        self.state = State::Value { index, count, left: length, long: feed.long(column)? };
+        self.state = State::Value {
+            index,
+            count,
+            left: length,
+            long: feed.long(column)?,
+        };
         Ok(Some(4))
     }
 
@@ -269,7 +327,12 @@ impl StreamMasker {
         let found = self.dialect.field_end(&mut reader.clone(), rest);
         let next = |end: End| match end {
             End::Row => FIRST_FIELD,
-            End::Field => State::Field { index: index + 1, start: true, reader: FieldState::default(), long: None },
+            End::Field => State::Field {
+                index: index + 1,
+                start: true,
+                reader: FieldState::default(),
+                long: None,
+            },
         };
         if let Some((_, End::Row)) = found
             && !feed.plan.columns.is_empty()
@@ -281,8 +344,9 @@ impl StreamMasker {
         match (found, long) {
             (Some((length, end)), None) => {
                 let field = rest.get_mut(..length).unwrap_or_default();
-                if !(index == 0 && self.dialect.is_end_marker(field)) {
-                    self.dialect.mask_field(feed.rules, column, field, Look::ALL, feed.scratch, feed.counts)?;
+                if !(index == 0 && Dialect::is_end_marker(field)) {
+                    self.dialect
+                        .mask_field(feed.rules, column, field, Look::ALL, feed.scratch, feed.counts)?;
                 }
                 self.state = next(end);
                 Ok(Some(length + 1))
@@ -297,7 +361,12 @@ impl StreamMasker {
                 Ok(Some(length + 1))
             }
             (None, None) if rest.len() <= SMALL => {
-                self.state = State::Field { index, start, reader, long: None };
+                self.state = State::Field {
+                    index,
+                    start,
+                    reader,
+                    long: None,
+                };
                 Ok(None)
             }
             (None, long) => {
@@ -309,14 +378,24 @@ impl StreamMasker {
                 let took = feed.piece(&self.dialect, &mut long, rest, false)?;
                 let mut reader = reader;
                 self.dialect.field_end(&mut reader, before.get(..took).unwrap_or_default());
-                self.state = State::Field { index, start: false, reader, long: Some(long) };
+                self.state = State::Field {
+                    index,
+                    start: false,
+                    reader,
+                    long: Some(long),
+                };
                 Ok((took > 0).then_some(took))
             }
         }
     }
 }
 
-const FIRST_FIELD: State = State::Field { index: 0, start: true, reader: FieldState::START, long: None };
+const FIRST_FIELD: State = State::Field {
+    index: 0,
+    start: true,
+    reader: FieldState::START,
+    long: None,
+};
 
 /// One call's worth of context.
 struct Feed<'a> {
@@ -344,13 +423,19 @@ impl Feed<'_> {
 
     /// How a long value of a column is masked. One in a `pan` column is no card number and keeps nothing.
     fn long(&mut self, column: Column) -> Result<Long, StreamError> {
-        let scan = |json: Option<json::Cover>, fill| Long::Scan { text: Box::default(), json, fill };
+        let scan = |json: Option<json::Cover>, fill| Long::Scan {
+            text: Box::default(),
+            json,
+            fill,
+        };
         Ok(match (column.mask, column.class, column.binary) {
-            (Mask::None, ..) | (Mask::Scan, Class::Opaque | Class::Bits, _) => Long::Pass,
-            (Mask::Scan, Class::Bytea, false) => Long::ScanHex { text: Box::default(), prefix: false },
-            (Mask::Scan, Class::Json { .. }, _) => scan(Some(json::Cover::default()), b'*'),
             // A number of thousands of digits is no card number.
-            (Mask::Scan, Class::Integer { .. } | Class::Numeric, _) => Long::Pass,
+            (Mask::None, ..) | (Mask::Scan, Class::Opaque | Class::Bits | Class::Integer { .. } | Class::Numeric, _) => Long::Pass,
+            (Mask::Scan, Class::Bytea, false) => Long::ScanHex {
+                text: Box::default(),
+                prefix: false,
+            },
+            (Mask::Scan, Class::Json { .. }, _) => scan(Some(json::Cover::default()), b'*'),
             (Mask::Scan, class, false) if class.is_number() => scan(None, b'0'),
             (Mask::Scan, ..) => scan(None, b'*'),
             (Mask::Pan | Mask::Whole, class, binary) => {
@@ -370,10 +455,16 @@ impl Feed<'_> {
     fn long_field(&mut self, column: Column) -> Long {
         match column.mask {
             Mask::None => Long::Pass,
-            Mask::Scan => Long::Scan { text: Box::default(), json: None, fill: if column.class.is_number() { b'0' } else { b'*' } },
+            Mask::Scan => Long::Scan {
+                text: Box::default(),
+                json: None,
+                fill: if column.class.is_number() { b'0' } else { b'*' },
+            },
             Mask::Pan | Mask::Whole => {
                 value::count_covered(self.rules, self.counts);
-                Long::Field { state: FieldState::default() }
+                Long::Field {
+                    state: FieldState::default(),
+                }
             }
         }
     }
@@ -440,5 +531,8 @@ impl Feed<'_> {
 }
 
 fn cannot_carry(column: Column) -> StreamError {
-    StreamError(format!("a value of a column to mask cannot carry a mask in a row this large ({:?})", column.class))
+    StreamError(format!(
+        "a value of a column to mask cannot carry a mask in a row this large ({:?})",
+        column.class
+    ))
 }

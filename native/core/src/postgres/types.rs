@@ -1,4 +1,4 @@
-//! What a type's values look like, by its OID (pg_type.dat). OIDs below 10000 never change.
+//! What a type's values look like, by its OID (`pg_type.dat`). OIDs below 10000 never change.
 
 /// How values of a type are read and masked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -6,13 +6,17 @@ pub(super) enum Class {
     /// Characters in text and in binary format.
     Text,
     /// `json`, and `jsonb`, whose binary format has a version byte in front.
-    Json { version_byte: bool },
+    Json {
+        version_byte: bool,
+    },
     Xml,
     Bytea,
     /// `bit` and `varbit`.
     Bits,
     /// Fixed-width integers; the width in binary format.
-    Integer { bytes: usize },
+    Integer {
+        bytes: usize,
+    },
     Numeric,
     /// An array of a class of elements.
     Array(Element),
@@ -31,7 +35,7 @@ pub(super) enum Element {
     Other,
 }
 
-/// OIDs from here on are not PostgreSQL's own.
+/// OIDs from here on are not `PostgreSQL`'s own.
 const FIRST_USER_OID: u32 = 10_000;
 
 impl Class {
@@ -74,7 +78,33 @@ fn is_opaque(oid: u32) -> bool {
         oid,
         // bool, tid, xid, cid, point ... circle, money, macaddr, inet, cidr, date and time types, timetz, interval, uuid,
         // pg_lsn, and the arrays of bool, float, date, timestamp, uuid.
-        16 | 27 | 28 | 29 | 600..=604 | 628 | 650 | 700 | 701 | 718 | 774 | 790 | 829 | 869 | 1000 | 1021 | 1022
-            | 1082 | 1083 | 1114 | 1115 | 1182 | 1183 | 1184 | 1185 | 1186 | 1266 | 2950 | 2951 | 3220 | 5069
+        16 | 27 | 28 | 29 | 600
+            ..=604
+                | 628
+                | 650
+                | 700
+                | 701
+                | 718
+                | 774
+                | 790
+                | 829
+                | 869
+                | 1000
+                | 1021
+                | 1022
+                | 1082
+                | 1083
+                | 1114
+                | 1115
+                | 1182
+                | 1183
+                | 1184
+                | 1185
+                | 1186
+                | 1266
+                | 2950
+                | 2951
+                | 3220
+                | 5069
     )
 }

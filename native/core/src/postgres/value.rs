@@ -17,7 +17,10 @@ pub(super) struct Look {
 }
 
 impl Look {
-    pub(super) const ALL: Self = Self { pans: true, expressions: true };
+    pub(super) const ALL: Self = Self {
+        pans: true,
+        expressions: true,
+    };
 }
 
 /// The value was masked by its column.
@@ -73,15 +76,12 @@ pub(super) fn cover(rules: &RuleSet, column: Column, value: &mut [u8], scratch: 
 /// plainly one card number keeps nothing, so that a verification code behind the number never shows.
 fn kept_digits(rules: &RuleSet, value: &[u8], scratch: &mut Scratch) -> Option<(usize, usize)> {
     rules.find_pans_in(value, scratch);
-    let (start, end) = match scratch.findings.iter().find(|finding| finding.digits_only) {
+    let found = scratch.findings.iter().find(|finding| finding.digits_only);
+    let bare = (12..=19).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
+    let (start, end) = match found {
         Some(finding) => (finding.start, finding.end),
-        None => {
-            let digits = value.iter().filter(|byte| byte.is_ascii_digit()).count();
-            if !(12..=19).contains(&digits) || value.iter().any(|byte| !byte.is_ascii_digit()) {
-                return None;
-            }
-            (0, value.len())
-        }
+        None if bare => (0, value.len()),
+        None => return None,
     };
     let length = digits_length(value.get(start..end)?.iter().rev(), rules.keep_last);
     Some((end - length, end))
@@ -109,7 +109,11 @@ fn cover_number_text(value: &mut [u8], keep_last: usize) {
     let integer_end = value.iter().position(|byte| *byte == b'.').unwrap_or(value.len());
     let integer = value.get(..integer_end).unwrap_or_default();
     let digits = integer.iter().filter(|byte| byte.is_ascii_digit()).count();
-    let kept = if digits < 12 { 0 } else { digits_length(integer.iter().rev(), keep_last) };
+    let kept = if digits < 12 {
+        0
+    } else {
+        digits_length(integer.iter().rev(), keep_last)
+    };
     for (at, byte) in value.iter_mut().enumerate() {
         if byte.is_ascii_digit() && !(integer_end - kept..integer_end).contains(&at) {
             *byte = b'0';
@@ -184,7 +188,14 @@ fn scan_nested(
         _ => {}
     }
     let is_number = column.class.is_number();
-    let look = if is_number { Look { pans: look.pans, expressions: false } } else { look };
+    let look = if is_number {
+        Look {
+            pans: look.pans,
+            expressions: false,
+        }
+    } else {
+        look
+    };
     rules.find_parts(value, look.pans, look.expressions, scratch)?;
     if is_number {
         // A point inside is a decimal point, not a separator.
@@ -218,7 +229,9 @@ fn scan_nested(
 
 /// `bytea` in text format: what its bytes say, not what its digits look like.
 fn scan_hex(rules: &RuleSet, value: &mut [u8], scratch: &mut Scratch, counts: &mut [u32]) -> Result<(), ScanError> {
-    let Some(([b'\\', b'x'], digits)) = value.split_first_chunk_mut::<2>() else { return Ok(()) };
+    let Some(([b'\\', b'x'], digits)) = value.split_first_chunk_mut::<2>() else {
+        return Ok(());
+    };
     let mut bytes = from_hex(digits);
     rules.find_parts(&bytes, true, true, scratch)?;
     if scratch.findings.is_empty() {
@@ -236,7 +249,12 @@ fn scan_hex(rules: &RuleSet, value: &mut [u8], scratch: &mut Scratch, counts: &m
 /// The bytes that pairs of hexadecimal digits stand for; half a pair at the end is left out.
 pub(super) fn from_hex(digits: &[u8]) -> Vec<u8> {
     let nibble = |byte: u8| (byte as char).to_digit(16).unwrap_or(0) as u8;
-    digits.as_chunks::<2>().0.iter().map(|[high, low]| nibble(*high) << 4 | nibble(*low)).collect()
+    digits
+        .as_chunks::<2>()
+        .0
+        .iter()
+        .map(|[high, low]| nibble(*high) << 4 | nibble(*low))
+        .collect()
 }
 
 /// Writes bytes as pairs of hexadecimal digits.

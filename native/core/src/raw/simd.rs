@@ -1,5 +1,8 @@
 //! Finds the places where a run of digits is long enough for a card number, 64 bytes at a time.
 
+#![expect(clippy::inline_always, reason = "these must be compiled with the vector features of their caller")]
+#![cfg_attr(target_arch = "x86_64", expect(clippy::cast_ptr_alignment, reason = "unaligned loads"))]
+
 /// One 64-byte block in which a long run was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hot {
@@ -35,7 +38,13 @@ impl Carry {
         let run4 = run2 & shifted(run2, self.run2, 2);
         let run8 = run4 & shifted(run4, self.run4, 4);
         let ends = run8 & shifted(run8, self.run8, extra);
-        *self = Self { digits, run1, run2, run4, run8 };
+        *self = Self {
+            digits,
+            run1,
+            run2,
+            run4,
+            run8,
+        };
         ends
     }
 }
@@ -91,8 +100,8 @@ fn classify_scalar(bytes: &[u8; 64]) -> (u64, u64) {
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use std::arch::x86_64::{
-        __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256,
-        _mm256_set1_epi8, _mm256_sub_epi8,
+        __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
+        _mm256_sub_epi8,
     };
 
     use super::{Hot, runs_with};
@@ -108,7 +117,10 @@ mod avx2 {
         let (low, high) = bytes.split_at(32);
         // SAFETY: both halves are 32 readable bytes; `loadu` has no alignment requirement.
         let (low, high) = unsafe {
-            (_mm256_loadu_si256(low.as_ptr().cast::<__m256i>()), _mm256_loadu_si256(high.as_ptr().cast::<__m256i>()))
+            (
+                _mm256_loadu_si256(low.as_ptr().cast::<__m256i>()),
+                _mm256_loadu_si256(high.as_ptr().cast::<__m256i>()),
+            )
         };
         let (digits_low, separators_low) = half(low);
         let (digits_high, separators_high) = half(high);
@@ -144,7 +156,9 @@ mod tests {
             let text: Vec<u8> = (0..length)
                 .map(|_| {
                     state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                    *b"0123456789012345678901234567 -./:x\xff".get((state >> 33) as usize % 35).unwrap_or(&b'x')
+                    *b"0123456789012345678901234567 -./:x\xff"
+                        .get((state >> 33) as usize % 35)
+                        .unwrap_or(&b'x')
                 })
                 .collect();
             let (mut fast, mut slow) = (Vec::new(), Vec::new());
@@ -160,6 +174,9 @@ mod tests {
         text.extend_from_slice(b"4111 1111 1111 1111");
         let mut hot = Vec::new();
         digit_runs(&text, 13, &mut hot);
-        assert_eq!(hot.first().map(|h: &Hot| (h.block, h.ends.trailing_zeros())), Some((1, 60 + 12 - 64)));
+        assert_eq!(
+            hot.first().map(|h: &Hot| (h.block, h.ends.trailing_zeros())),
+            Some((1, 60 + 12 - 64))
+        );
     }
 }

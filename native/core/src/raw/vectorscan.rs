@@ -47,12 +47,7 @@ unsafe extern "C" {
     ) -> c_int;
     fn hs_free_compile_error(error: *mut HsCompileError) -> c_int;
     fn hs_free_database(database: *mut HsDatabase) -> c_int;
-    fn hs_expression_info(
-        expression: *const c_char,
-        flags: c_uint,
-        info: *mut *mut HsExprInfo,
-        error: *mut *mut HsCompileError,
-    ) -> c_int;
+    fn hs_expression_info(expression: *const c_char, flags: c_uint, info: *mut *mut HsExprInfo, error: *mut *mut HsCompileError) -> c_int;
     fn hs_alloc_scratch(database: *const HsDatabase, scratch: *mut *mut HsScratch) -> c_int;
     fn hs_free_scratch(scratch: *mut HsScratch) -> c_int;
     fn hs_scan(
@@ -117,7 +112,10 @@ unsafe impl Sync for Database {}
 impl Database {
     pub(crate) fn compile(expressions: &[Expression]) -> Result<Self, HsError> {
         static SERIAL: AtomicU64 = AtomicU64::new(1);
-        let plain = |message: &str| HsError { expression: None, message: message.to_owned() };
+        let plain = |message: &str| HsError {
+            expression: None,
+            message: message.to_owned(),
+        };
         let count = c_uint::try_from(expressions.len()).map_err(|_| plain("too many patterns"))?;
         let regexes: Vec<*const c_char> = expressions.iter().map(|e| e.regex.as_ptr()).collect();
         let flags: Vec<c_uint> = expressions.iter().map(Expression::flags).collect();
@@ -143,9 +141,10 @@ impl Database {
             )
         };
         match NonNull::new(handle) {
-            Some(handle) if status == HS_SUCCESS => {
-                Ok(Self { handle, serial: SERIAL.fetch_add(1, Ordering::Relaxed) })
-            }
+            Some(handle) if status == HS_SUCCESS => Ok(Self {
+                handle,
+                serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+            }),
             _ => Err(take_error(error)),
         }
     }
@@ -153,8 +152,10 @@ impl Database {
     /// Calls `on_match(id, start, end)` for every end of every match; `start` is 0 unless asked for at compilation.
     /// Stops when it returns false. An error of Vectorscan itself (out of memory) comes back as `Err`.
     pub(crate) fn scan<F: FnMut(u32, usize, usize) -> bool>(&self, text: &[u8], mut on_match: F) -> Result<(), HsError> {
-        let length = c_uint::try_from(text.len())
-            .map_err(|_| HsError { expression: None, message: "the text exceeds 4 GB".to_owned() })?;
+        let length = c_uint::try_from(text.len()).map_err(|_| HsError {
+            expression: None,
+            message: "the text exceeds 4 GB".to_owned(),
+        })?;
         SCRATCH.with_borrow_mut(|scratch| {
             let scratch = scratch.for_database(self)?;
             // SAFETY: the database is live as long as `self`; `text` is `length` readable bytes; the scratch belongs to
@@ -173,7 +174,10 @@ impl Database {
             };
             match status {
                 HS_SUCCESS | HS_SCAN_TERMINATED => Ok(()),
-                code => Err(HsError { expression: None, message: format!("Vectorscan failed with code {code}") }),
+                code => Err(HsError {
+                    expression: None,
+                    message: format!("Vectorscan failed with code {code}"),
+                }),
             }
         })
     }
@@ -206,9 +210,7 @@ pub(crate) fn expression_width(expression: &Expression) -> Result<Option<u32>, H
     let mut info = ptr::null_mut();
     let mut error = ptr::null_mut();
     // SAFETY: the string is NUL-terminated and outlives the call, both out-pointers are valid.
-    let status = unsafe {
-        hs_expression_info(expression.regex.as_ptr(), expression.flags(), &raw mut info, &raw mut error)
-    };
+    let status = unsafe { hs_expression_info(expression.regex.as_ptr(), expression.flags(), &raw mut info, &raw mut error) };
     if status != HS_SUCCESS || info.is_null() {
         return Err(take_error(error));
     }
@@ -223,7 +225,10 @@ pub(crate) fn expression_width(expression: &Expression) -> Result<Option<u32>, H
 
 fn take_error(error: *mut HsCompileError) -> HsError {
     if error.is_null() {
-        return HsError { expression: None, message: "Vectorscan gave no reason".to_owned() };
+        return HsError {
+            expression: None,
+            message: "Vectorscan gave no reason".to_owned(),
+        };
     }
     // SAFETY: a non-null error is a valid structure with a NUL-terminated message, ours to free, once.
     unsafe {
@@ -251,7 +256,10 @@ impl Scratch {
             // reallocates it when it is too small.
             let status = unsafe { hs_alloc_scratch(database.handle.as_ptr(), &raw mut self.handle) };
             if status != HS_SUCCESS {
-                return Err(HsError { expression: None, message: format!("no scratch for Vectorscan: code {status}") });
+                return Err(HsError {
+                    expression: None,
+                    message: format!("no scratch for Vectorscan: code {status}"),
+                });
             }
             // Serials are never reused; forgetting old ones only costs a second look at the size.
             if self.sized_for.len() >= 32 {

@@ -35,7 +35,10 @@ impl Lengths {
                 }
             }
         }
-        Ok(Self { table, shortest: 12 + all.trailing_zeros() as usize })
+        Ok(Self {
+            table,
+            shortest: 12 + all.trailing_zeros() as usize,
+        })
     }
 
     /// The names that `opt_in` of a rule set may hold.

@@ -23,12 +23,13 @@ enum Meaning {
     Pattern { rule: usize, keep_last: usize },
 }
 
-/// Both forms of the rule set in Vectorscan, and what their matches mean.
+/// The expressions in the forms Vectorscan runs, and what their matches mean.
 pub(super) struct Expressions {
-    /// Says where a match begins as well.
-    exact: Database,
-    /// Faster: says only that something matches, and where it ends. Matches a superset (it knows no word boundaries).
+    /// Keywords and patterns, without where a match begins. Of patterns it matches a superset (it knows no word
+    /// boundaries), which decides whether `exact` has to run.
     quick: Database,
+    /// The operator's patterns, with where a match begins: slower by far.
+    exact: Option<Database>,
     /// By expression id.
     meanings: Vec<Meaning>,
     /// The longest match of any expression.
@@ -37,14 +38,22 @@ pub(super) struct Expressions {
 
 impl Expressions {
     pub(super) fn compile(patterns: &[Pattern]) -> Result<Self, CompileError> {
-        let mut sources: Vec<(&str, Meaning)> =
-            KEYWORDS.iter().map(|(regex, keyword)| (*regex, Meaning::Keyword(*keyword))).collect();
+        let mut sources: Vec<(&str, Meaning)> = KEYWORDS
+            .iter()
+            .map(|(regex, keyword)| (*regex, Meaning::Keyword(*keyword)))
+            .collect();
         for (i, pattern) in patterns.iter().enumerate() {
-            let meaning = Meaning::Pattern { rule: BUILT_IN.len() + i, keep_last: pattern.keep_last };
+            let meaning = Meaning::Pattern {
+                rule: BUILT_IN.len() + i,
+                keep_last: pattern.keep_last,
+            };
             sources.push((&pattern.regex, meaning));
         }
         let name = |index: usize| {
-            index.checked_sub(KEYWORDS.len()).and_then(|i| patterns.get(i)).map_or("built-in", |p| p.id.as_str())
+            index
+                .checked_sub(KEYWORDS.len())
+                .and_then(|i| patterns.get(i))
+                .map_or("built-in", |p| p.id.as_str())
         };
         let mut exact = Vec::new();
         let mut quick = Vec::new();
@@ -54,7 +63,11 @@ impl Expressions {
             let id = u32::try_from(index).map_err(|_| problem("too many patterns"))?;
             let c_string = |text: &str| CString::new(text).map_err(|_| problem("a NUL byte; write \\x00 instead"));
             let unbounded = without_boundaries(regex).map_err(|what| problem(&what))?;
-            let expression = Expression { regex: c_string(regex)?, id, start: true };
+            let expression = Expression {
+                regex: c_string(regex)?,
+                id,
+                start: index >= KEYWORDS.len(),
+            };
             let longest = expression_width(&expression).map_err(|error| problem(&error.message))?;
             match longest {
                 Some(bytes) if bytes <= MAX_WIDTH => width = width.max(bytes as usize),
@@ -63,37 +76,39 @@ impl Expressions {
                     return Err(problem(&what));
                 }
                 None => {
-                    let what = format!("has no upper bound on its length; write {{0,64}} or the like instead of *, + or {{n,}} (limit {MAX_WIDTH} bytes)");
+                    let what = format!(
+                        "has no upper bound on its length; write {{0,64}} or the like instead of *, + or {{n,}} (limit {MAX_WIDTH} bytes)"
+                    );
                     return Err(problem(&what));
                 }
             }
-            exact.push(expression);
-            quick.push(Expression { regex: c_string(&unbounded)?, id, start: false });
+            quick.push(Expression {
+                regex: c_string(&unbounded)?,
+                id,
+                start: false,
+            });
+            if index >= KEYWORDS.len() {
+                exact.push(expression);
+            }
         }
-        let failed = |error: HsError| {
+        let failed = |error: HsError, offset: usize| {
             let mut message = String::new();
-            if let Some(index) = error.expression {
+            if let Some(index) = error.expression.map(|index| index + offset) {
                 // Writing to a String cannot fail.
                 let _ = write!(message, "pattern \"{}\": ", name(index));
             }
             CompileError(message + &error.message)
         };
         Ok(Self {
-            exact: Database::compile(&exact).map_err(failed)?,
-            quick: Database::compile(&quick).map_err(failed)?,
+            exact: if exact.is_empty() {
+                None
+            } else {
+                Some(Database::compile(&exact).map_err(|error| failed(error, KEYWORDS.len()))?)
+            },
+            quick: Database::compile(&quick).map_err(|error| failed(error, 0))?,
             meanings: sources.into_iter().map(|(_, meaning)| meaning).collect(),
             width,
         })
-    }
-
-    /// Whether anything may match at all.
-    pub(super) fn any(&self, text: &[u8]) -> Result<bool, HsError> {
-        let mut any = false;
-        self.quick.scan(text, |_, _, _| {
-            any = true;
-            false
-        })?;
-        Ok(any)
     }
 
     /// Appends where matches may end.
@@ -107,26 +122,31 @@ impl Expressions {
     }
 
     /// Appends what matches and begins before `before`. Bytes before `from` are context.
-    pub(super) fn find(
-        &self,
-        text: &[u8],
-        from: usize,
-        before: usize,
-        findings: &mut Vec<Finding>,
-    ) -> Result<(), HsError> {
+    pub(super) fn find(&self, text: &[u8], from: usize, before: usize, findings: &mut Vec<Finding>) -> Result<(), HsError> {
+        let mut patterns = false;
+        self.quick.scan(text, |id, _, end| {
+            match self.meanings.get(id as usize) {
+                Some(Meaning::Keyword(keyword)) => {
+                    findings.extend(keyword.finding(text, end).filter(|finding| (from..before).contains(&finding.start)));
+                }
+                Some(Meaning::Pattern { .. }) => patterns = true,
+                None => {}
+            }
+            true
+        })?;
+        let Some(exact) = self.exact.as_ref().filter(|_| patterns) else {
+            return Ok(());
+        };
         let first = findings.len();
-        self.exact.scan(text, |id, start, end| {
-            if start < before
-                && let Some(meaning) = self.meanings.get(id as usize)
-                && let Some(finding) = meaning.finding(text, from, start, end)
-            {
+        exact.scan(text, |id, start, end| {
+            let Some(Meaning::Pattern { rule, keep_last }) = self.meanings.get(id as usize) else {
+                return true;
+            };
+            if start < before {
+                let finding = pattern(text, *rule, *keep_last, start, end);
                 // Every end of a match is reported; a longer match from the same start covers all the shorter did.
                 match findings.get_mut(first..).and_then(<[Finding]>::last_mut) {
-                    Some(last)
-                        if last.rule == finding.rule
-                            && last.cover_start == finding.cover_start
-                            && last.start == finding.start =>
-                    {
+                    Some(last) if last.rule == finding.rule && last.cover_start == finding.cover_start && last.start == finding.start => {
                         last.end = last.end.max(finding.end);
                         last.cover_end = last.cover_end.max(finding.cover_end);
                     }
@@ -138,26 +158,18 @@ impl Expressions {
     }
 }
 
-impl Meaning {
-    fn finding(self, text: &[u8], from: usize, start: usize, end: usize) -> Option<Finding> {
-        match self {
-            // It began in what is final, and was found there; whether a letter stands before it is not known here.
-            Self::Keyword(_) if start < from => None,
-            Self::Keyword(keyword) => keyword.finding(text, start, end),
-            Self::Pattern { rule, keep_last } => {
-                let mut finding = Finding::whole(rule, start, end);
-                finding.cover_end = end.saturating_sub(keep_last).max(start);
-                // Half a character would leave the text undecodable.
-                while finding.cover_start > 0 && is_continuation(text, finding.cover_start) {
-                    finding.cover_start -= 1;
-                }
-                while is_continuation(text, finding.cover_end) {
-                    finding.cover_end += 1;
-                }
-                Some(finding)
-            }
-        }
+/// A match of an operator's pattern.
+fn pattern(text: &[u8], rule: usize, keep_last: usize, start: usize, end: usize) -> Finding {
+    let mut finding = Finding::whole(rule, start, end);
+    finding.cover_end = end.saturating_sub(keep_last).max(start);
+    // Half a character would leave the text undecodable.
+    while finding.cover_start > 0 && is_continuation(text, finding.cover_start) {
+        finding.cover_start -= 1;
     }
+    while is_continuation(text, finding.cover_end) {
+        finding.cover_end += 1;
+    }
+    finding
 }
 
 fn is_continuation(text: &[u8], at: usize) -> bool {
@@ -176,7 +188,9 @@ fn without_boundaries(regex: &str) -> Result<String, String> {
     while let Some(c) = chars.next() {
         match (c, class) {
             ('\\', _) => {
-                let Some(escaped) = chars.next() else { return Err("ends in a single backslash; write \\\\".to_owned()) };
+                let Some(escaped) = chars.next() else {
+                    return Err("ends in a single backslash; write \\\\".to_owned());
+                };
                 match (escaped, class) {
                     ('b' | 'B', None) => continue,
                     ('A' | 'z' | 'Z' | 'G', None) => return Err(anchor(&format!("\\{escaped}"))),
@@ -202,10 +216,9 @@ fn without_boundaries(regex: &str) -> Result<String, String> {
                 class = Some(seen + 1);
                 continue;
             }
-            ('^', Some(0)) => {}
+            ('^', Some(0)) | (_, None) => {}
             (']', Some(seen)) if seen > 0 => class = None,
             (_, Some(seen)) => class = Some(seen + 1),
-            (_, None) => {}
         }
         out.push(c);
     }

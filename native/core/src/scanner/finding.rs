@@ -18,7 +18,14 @@ pub(crate) struct Finding {
 impl Finding {
     /// A finding that is covered whole.
     pub(crate) fn whole(rule: usize, start: usize, end: usize) -> Self {
-        Self { rule, start, end, cover_start: start, cover_end: end, digits_only: false }
+        Self {
+            rule,
+            start,
+            end,
+            cover_start: start,
+            cover_end: end,
+            digits_only: false,
+        }
     }
 
     /// Writes `fill` over what is covered of `text`, which begins at `origin` of what the finding refers to.

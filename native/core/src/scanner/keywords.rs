@@ -8,6 +8,9 @@ use super::finding::Finding;
 /// The most bytes from the start of a keyword that decide about its value.
 pub(super) const REACH: usize = 160;
 
+/// The most bytes of a keyword, with the letter that may stand before it.
+pub(super) const CONTEXT: usize = 32;
+
 /// The most bytes between a keyword and its value.
 const GAP: usize = 24;
 
@@ -32,47 +35,63 @@ pub(super) enum Keyword {
 pub(super) const KEYWORDS: [(&str, Keyword); 6] = [
     ("%(?:25)?[Bb][0-9]", Keyword::Track1),
     ("(?:;|%3[bB])[0-9]{8}", Keyword::Track2),
-    ("(?i)(?:cvv2?|cvc2?|cav2|card[ _-]?verification|security[ _-]?code|verification[ _-]?(?:code|value|number))", Keyword::Cvv),
+    (
+        "(?i)(?:cvv2?|cvc2?|cav2|card[ _-]?verification|security[ _-]?code|verification[ _-]?(?:code|value|number))",
+        Keyword::Cvv,
+    ),
     ("(?i)(?:csc|cvd|cvn2?)", Keyword::ShortCvv),
     ("(?i)pin[ _-]?bl(?:oc)?k", Keyword::PinBlock),
     ("(?i)pin[\"'\\\\ :=]", Keyword::Pin),
 ];
 
 impl Keyword {
-    /// What the keyword at `[start, end)` introduces.
-    pub(super) fn finding(self, text: &[u8], start: usize, end: usize) -> Option<Finding> {
+    /// What the keyword that ends at `end` introduces. A finding begins with the last byte of its keyword, or with the
+    /// sentinel of a track.
+    pub(super) fn finding(self, text: &[u8], end: usize) -> Option<Finding> {
+        let start = end.checked_sub(1)?;
         match self {
-            Self::Track1 => Some(Finding::whole(TRACK, start, track1(text, end - 1)?)),
-            Self::Track2 => Some(Finding::whole(TRACK, start, track2(text, end - 8)?)),
+            // The match ends with the first digit of the number.
+            Self::Track1 => {
+                let sentinel = preceded(text, start - 1, &[b"%", b"%25"])?;
+                Some(Finding::whole(TRACK, sentinel, track1(text, start)?))
+            }
+            Self::Track2 => {
+                let number = end.checked_sub(8)?;
+                let sentinel = preceded(text, number, &[b";", b"%3b", b"%3B"])?;
+                Some(Finding::whole(TRACK, sentinel, track2(text, number)?))
+            }
             Self::Cvv => value(text, start, gap(text, end), CVV, 3, 4, u8::is_ascii_digit),
-            Self::ShortCvv if after_letter(text, start) => None,
-            Self::ShortCvv => value(text, start, Some(gap(text, end)?).filter(|at| *at > end), CVV, 3, 4, u8::is_ascii_digit),
+            Self::ShortCvv => {
+                let word = end.checked_sub(if text.get(start) == Some(&b'2') { 4 } else { 3 })?;
+                let at = gap(text, end).filter(|at| *at > end && !after_letter(text, word));
+                value(text, start, at, CVV, 3, 4, u8::is_ascii_digit)
+            }
             Self::PinBlock => value(text, start, gap(text, end), PIN, 16, 16, u8::is_ascii_hexdigit),
-            Self::Pin if after_letter(text, start) => None,
             Self::Pin => {
                 // Pins are common words: only an assignment counts.
-                let at = gap(text, end - 1)?;
-                text.get(end - 1..at)?.iter().find(|byte| matches!(byte, b':' | b'='))?;
+                let at = gap(text, start).filter(|_| !after_letter(text, end - 4))?;
+                text.get(start..at)?.iter().find(|byte| matches!(byte, b':' | b'='))?;
                 value(text, start, Some(at), PIN, 4, 12, u8::is_ascii_digit)
             }
         }
     }
 }
 
+/// Where the one of `marks` begins that ends at `end`.
+fn preceded(text: &[u8], end: usize, marks: &[&[u8]]) -> Option<usize> {
+    let head = text.get(..end)?;
+    marks.iter().filter(|mark| head.ends_with(mark)).map(|mark| end - mark.len()).min()
+}
+
 fn after_letter(text: &[u8], start: usize) -> bool {
-    start.checked_sub(1).and_then(|left| text.get(left)).is_some_and(u8::is_ascii_alphabetic)
+    start
+        .checked_sub(1)
+        .and_then(|left| text.get(left))
+        .is_some_and(u8::is_ascii_alphabetic)
 }
 
 /// A run of `least..=most` bytes of a kind at `at`, no shorter and no longer.
-fn value(
-    text: &[u8],
-    start: usize,
-    at: Option<usize>,
-    rule: usize,
-    least: usize,
-    most: usize,
-    kind: fn(&u8) -> bool,
-) -> Option<Finding> {
+fn value(text: &[u8], start: usize, at: Option<usize>, rule: usize, least: usize, most: usize, kind: fn(&u8) -> bool) -> Option<Finding> {
     let at = at?;
     let length = run(text, at, most + 1, kind);
     let mut finding = Finding::whole(rule, start, at + length);
@@ -81,7 +100,12 @@ fn value(
 }
 
 fn run(text: &[u8], at: usize, most: usize, kind: impl Fn(&u8) -> bool) -> usize {
-    text.get(at..).unwrap_or_default().iter().take(most).take_while(|byte| kind(byte)).count()
+    text.get(at..)
+        .unwrap_or_default()
+        .iter()
+        .take(most)
+        .take_while(|byte| kind(byte))
+        .count()
 }
 
 /// Where the value begins behind quotes, colons, tags and filler words, in plain, escaped or URL-encoded form.
@@ -92,14 +116,19 @@ fn gap(text: &[u8], from: usize) -> Option<usize> {
         let rest = text.get(at..)?;
         match rest {
             [b'0'..=b'9', ..] => return Some(at),
-            [b' ' | b'\t' | b'"' | b'\'' | b'\\' | b':' | b'=' | b'>' | b'|' | b',' | b';' | b'(' | b')' | b'[' | b']' | b'{' | b'}' | b'#' | b'_' | b'-', ..] => {
+            [
+                b' ' | b'\t' | b'"' | b'\'' | b'\\' | b':' | b'=' | b'>' | b'|' | b',' | b';' | b'(' | b')' | b'[' | b']' | b'{' | b'}'
+                | b'#' | b'_' | b'-',
+                ..,
+            ] => {
                 at += 1;
             }
             [b'%', b'2' | b'3', b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F', ..] => at += 3,
             _ => {
-                let word = ["code", "value", "number", "num", "no", "is", "was"]
-                    .iter()
-                    .find(|word| rest.get(..word.len()).is_some_and(|text| text.eq_ignore_ascii_case(word.as_bytes())));
+                let word = ["code", "value", "number", "num", "no", "is", "was"].iter().find(|word| {
+                    rest.get(..word.len())
+                        .is_some_and(|text| text.eq_ignore_ascii_case(word.as_bytes()))
+                });
                 words += 1;
                 match word {
                     Some(word) if words <= 2 => at += word.len(),
@@ -127,7 +156,10 @@ fn track1(text: &[u8], at: usize) -> Option<usize> {
     if run(text, data_at, 4, u8::is_ascii_digit) < 4 {
         return None;
     }
-    let end = data_at + run(text, data_at, 64, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b'='));
+    let end = data_at
+        + run(text, data_at, 64, |byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b'=')
+        });
     Some(end + usize::from(text.get(end) == Some(&b'?')))
 }
 

@@ -71,7 +71,11 @@ impl Kernel {
                 ends &= ends - 1;
                 // The first end of a run stands `run - 1` bytes behind its start; later ones are of the chain just done.
                 if at >= done {
-                    done = self.chain(text, (at + 1 - run).max(done), before, emit);
+                    let start = (at + 1 - run).max(done);
+                    if start >= before {
+                        return;
+                    }
+                    done = self.chain(text, start, before, emit);
                     if done >= before {
                         return;
                     }
@@ -137,7 +141,7 @@ impl Kernel {
                 continue;
             }
             // The check digit itself is never doubled.
-            let sum = if digits % 2 == 0 { odd_doubled } else { even_doubled };
+            let sum = if digits.is_multiple_of(2) { odd_doubled } else { even_doubled };
             if digits >= 12 && lengths >> (digits - 12) & 1 == 1 && sum % 10 == 0 {
                 emit(Window { start, end: at, digits });
             }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::brands::Lengths;
 use super::expressions::{BUILT_IN, Expressions};
 use super::finding::{Finding, Tally};
-use super::keywords::TRACK;
+use super::keywords::{self, TRACK};
 use super::pan::{self, Kernel, Window};
 use super::track;
 use crate::raw::{Hot, HsError};
@@ -69,8 +69,13 @@ impl RuleSet {
     /// Names what is wrong and what to write instead; a pattern by its id.
     pub fn compile(spec: &str) -> Result<Self, CompileError> {
         let spec: Value = serde_json::from_str(spec).map_err(|e| CompileError(format!("rules: not JSON: {e}")))?;
-        let object = spec.as_object().ok_or_else(|| CompileError("rules: write a JSON object".to_owned()))?;
-        if let Some(key) = object.keys().find(|k| !["keepLast", "keepFirst", "optIn", "patterns"].contains(&k.as_str())) {
+        let object = spec
+            .as_object()
+            .ok_or_else(|| CompileError("rules: write a JSON object".to_owned()))?;
+        if let Some(key) = object
+            .keys()
+            .find(|k| !["keepLast", "keepFirst", "optIn", "patterns"].contains(&k.as_str()))
+        {
             return Err(CompileError(format!(
                 "rules: unknown member \"{key}\"; there are keepLast, keepFirst, optIn and patterns"
             )));
@@ -83,9 +88,19 @@ impl RuleSet {
             CompileError(format!("optIn: there is no brand \"{name}\"; write one of {}", known.join(", ")))
         })?;
         let patterns = patterns(object.get("patterns"))?;
-        let names = BUILT_IN.iter().map(|name| (*name).to_owned()).chain(patterns.iter().map(|p| p.id.clone())).collect();
+        let names = BUILT_IN
+            .iter()
+            .map(|name| (*name).to_owned())
+            .chain(patterns.iter().map(|p| p.id.clone()))
+            .collect();
         let expressions = Expressions::compile(&patterns)?;
-        Ok(Self { names, kernel: Kernel::new(lengths), expressions, keep_last, keep_first })
+        Ok(Self {
+            names,
+            kernel: Kernel::new(lengths),
+            expressions,
+            keep_last,
+            keep_first,
+        })
     }
 
     /// Names of the rules, in the order in which counts count them.
@@ -98,6 +113,9 @@ impl RuleSet {
     pub(crate) fn reach(&self) -> usize {
         (pan::REACH + track::REACH).max(self.expressions.width) + 2
     }
+
+    /// How many bytes before a finding can decide about it.
+    pub(crate) const CONTEXT: usize = keywords::CONTEXT;
 
     /// Masks free text in place, same length. Adds to `counts[rule]` and returns the number of spans masked.
     ///
@@ -124,9 +142,7 @@ impl RuleSet {
         if !scratch.hot.is_empty() {
             self.find_pans(text, from, before, scratch);
         }
-        if self.expressions.any(text)? {
-            self.expressions.find(text, from, before, &mut scratch.findings)?;
-        }
+        self.expressions.find(text, from, before, &mut scratch.findings)?;
         if scratch.findings.len() > 1 {
             scratch.findings.sort_unstable_by_key(|finding| finding.start);
         }
@@ -243,7 +259,12 @@ fn number(value: Option<&Value>, default: usize, name: &str, allowed: &[usize]) 
 fn strings(value: Option<&Value>) -> Result<Vec<&str>, CompileError> {
     let problem = || CompileError("optIn: write a list of brand names".to_owned());
     let Some(value) = value else { return Ok(Vec::new()) };
-    value.as_array().ok_or_else(problem)?.iter().map(|v| v.as_str().ok_or_else(problem)).collect()
+    value
+        .as_array()
+        .ok_or_else(problem)?
+        .iter()
+        .map(|v| v.as_str().ok_or_else(problem))
+        .collect()
 }
 
 fn patterns(value: Option<&Value>) -> Result<Vec<Pattern>, CompileError> {
@@ -251,14 +272,22 @@ fn patterns(value: Option<&Value>) -> Result<Vec<Pattern>, CompileError> {
     let Some(value) = value else { return Ok(Vec::new()) };
     let mut patterns: Vec<Pattern> = Vec::new();
     for item in value.as_array().ok_or_else(problem)? {
-        let id = item.get("id").and_then(Value::as_str).filter(|id| !id.is_empty()).ok_or_else(problem)?;
+        let id = item
+            .get("id")
+            .and_then(Value::as_str)
+            .filter(|id| !id.is_empty())
+            .ok_or_else(problem)?;
         let regex = item.get("regex").and_then(Value::as_str).ok_or_else(problem)?;
         if BUILT_IN.contains(&id) || patterns.iter().any(|p| p.id == id) {
             return Err(CompileError(format!("pattern \"{id}\": the id is taken; write another")));
         }
         let allowed: Vec<usize> = (0..=16).collect();
         let keep_last = number(item.get("keepLast"), 0, &format!("pattern \"{id}\": keepLast"), &allowed)?;
-        patterns.push(Pattern { id: id.to_owned(), regex: regex.to_owned(), keep_last });
+        patterns.push(Pattern {
+            id: id.to_owned(),
+            regex: regex.to_owned(),
+            keep_last,
+        });
     }
     Ok(patterns)
 }

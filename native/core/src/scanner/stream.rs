@@ -8,12 +8,13 @@ use super::rules::{RuleSet, ScanError, Scratch};
 pub(crate) struct TextStream {
     /// How many bytes of the text are final.
     base: usize,
-    /// The last final byte as it was before masking: whether a run of digits goes on depends on it.
-    context: Option<u8>,
+    /// How many of the last final bytes `text` begins with, as they were before masking: a keyword may lie there, and
+    /// whether a run of digits goes on depends on them.
+    context: usize,
     /// Findings that reach past `base`.
     pending: Vec<Finding>,
     tally: Tally,
-    /// Context and piece together.
+    /// Context and piece together; between calls, the context.
     text: Vec<u8>,
 }
 
@@ -28,13 +29,16 @@ impl TextStream {
         scratch: &mut Scratch,
         counts: &mut [u32],
     ) -> Result<usize, ScanError> {
-        let decided = if ends { piece.len() } else { piece.len().saturating_sub(rules.reach()) };
+        let decided = if ends {
+            piece.len()
+        } else {
+            piece.len().saturating_sub(rules.reach())
+        };
         if decided == 0 {
             return Ok(0);
         }
-        self.text.clear();
-        self.text.extend(self.context);
-        let from = self.text.len();
+        self.text.truncate(self.context);
+        let from = self.context;
         self.text.extend_from_slice(piece);
         rules.find(&self.text, from, from + decided, scratch)?;
         for finding in &scratch.findings {
@@ -55,8 +59,9 @@ impl TextStream {
         if decided == 0 {
             return;
         }
-        let from = usize::from(self.context.is_some());
-        self.context = self.text.get(from + decided - 1).copied();
+        let end = self.context + decided;
+        self.context = end.min(RuleSet::CONTEXT);
+        self.text.copy_within(end - self.context..end, 0);
         self.base += decided;
         let base = self.base;
         self.pending.retain(|finding| finding.cover_end > base);

@@ -20,7 +20,10 @@ fn card_numbers_keep_separators_and_the_last_four() {
     assert_eq!(masked("order 12 4111 1111 1111 1111 99"), "order 12 **** **** **** 1111 99");
     assert_eq!(masked("pan=4111-1111-1111-1111;"), "pan=****-****-****-1111;");
     assert_eq!(masked("x 3782 822463 10005 y"), "x **** ****** *0005 y");
-    assert_eq!(masked_by(r#"{"keepLast":0,"keepFirst":6}"#, "4111 1111 1111 1111"), "4111 11** **** ****");
+    assert_eq!(
+        masked_by(r#"{"keepLast":0,"keepFirst":6}"#, "4111 1111 1111 1111"),
+        "4111 11** **** ****"
+    );
     assert_eq!(masked_by(r#"{"keepFirst":8}"#, "378282246310005"), "378282*****0005");
 }
 
@@ -70,7 +73,10 @@ fn patterns_of_the_operator() {
 fn bad_specifications_say_what_to_write() {
     for (spec, expected) in [
         (r#"{"patterns":[{"id":"a","regex":"x.*y"}]}"#, "pattern \"a\": has no upper bound"),
-        (r#"{"patterns":[{"id":"a","regex":"x.{0,2000}y"}]}"#, "pattern \"a\": matches up to 2002 bytes"),
+        (
+            r#"{"patterns":[{"id":"a","regex":"x.{0,2000}y"}]}"#,
+            "pattern \"a\": matches up to 2002 bytes",
+        ),
         (r#"{"patterns":[{"id":"a","regex":"(x"}]}"#, "pattern \"a\": "),
         (r#"{"patterns":[{"id":"a","regex":"^x"}]}"#, "without ^"),
         (r#"{"patterns":[{"id":"pan","regex":"x"}]}"#, "the id is taken"),
