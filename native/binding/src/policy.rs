@@ -1,4 +1,5 @@
 //! Policy sets by process-wide id, so that every thread that loads the addon shares them.
+#![expect(clippy::needless_pass_by_value, reason = "N-API hands over the strings")]
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,7 +18,6 @@ static NEXT: AtomicU32 = AtomicU32::new(1);
 /// # Errors
 /// One line per problem.
 #[napi]
-#[expect(clippy::needless_pass_by_value, reason = "N-API hands over the string")]
 pub fn compile_policies(spec: String) -> Result<u32> {
     guarded("compilePolicies", || {
         let spec: Spec = serde_json::from_str(&spec).map_err(|error| argument("compilePolicies", &error))?;
@@ -51,7 +51,6 @@ pub fn list_policies(policies: u32) -> Result<String> {
 /// # Errors
 /// The id names no policy set, or the request is not of the documented form.
 #[napi]
-#[expect(clippy::needless_pass_by_value, reason = "N-API hands over the string")]
 pub fn decide_policy(policies: u32, request: String) -> Result<String> {
     guarded("decidePolicy", || {
         let request: Request = serde_json::from_str(&request).map_err(|error| argument("decidePolicy", &error))?;
