@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const built = spawnSync('cargo', ['build', '--release', '-p', 'sluice-binding'], { cwd: root, stdio: ['ignore', 2, 2] });
+const built = spawnSync('cargo', ['build', '--release', '--locked', '-p', 'sluice-binding'], { cwd: root, stdio: ['ignore', 2, 2] });
 if (built.error) process.stderr.write(`cargo: ${built.error.message}\n`);
 if (built.status !== 0) process.exit(built.status ?? 1);
 const library = process.platform === 'darwin' ? 'libsluice_binding.dylib' : 'libsluice_binding.so';

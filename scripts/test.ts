@@ -16,7 +16,7 @@ const files = globSync(patterns, { cwd: root, exclude: (path) => path === 'node_
 
 let passed = true;
 if (values.only === undefined) {
-  const rust = ['cargo', 'test', '--release', '--workspace', '--quiet'] as const;
+  const rust = ['cargo', 'test', '--release', '--workspace', '--no-fail-fast', '--quiet'] as const;
   passed = await runStep({ name: 'Rust tests (cargo test)', run: rust, limit: 1800 });
 }
 if (files.length === 0) {
