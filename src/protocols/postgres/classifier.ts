@@ -148,7 +148,9 @@ export class Classifier {
     const sensitive = statements.some((statement) => isSensitive(statement, text, catalog));
     let decision: Decision;
     if (pinned !== null) decision = deny(this.#engine, 'sluice.pinned-setting', 'forbidden', pinned, 'the gateway reads statements as the server does only while these settings keep their values');
-    else if (statements.length > 1 && statements.some((statement) => NAME_TABLE.has(statement.kind) && statement.kind !== 'discard')) {
+    else if (statements.some((statement) => statement.unknown)) {
+      decision = deny(this.#engine, 'sluice.unsupported', 'unsupported', 'the statement has parts that the gateway does not know', 'this PostgreSQL syntax is newer than the gateway');
+    } else if (statements.length > 1 && statements.some((statement) => NAME_TABLE.has(statement.kind) && statement.kind !== 'discard')) {
       decision = deny(this.#engine, 'sluice.unsupported', 'unsupported', 'PREPARE, EXECUTE and DEALLOCATE cannot share one query text with other statements', 'send them one by one');
     } else decision = this.decide(statements);
     if (decision.kind === 'allow') decision = this.#decideCarriers(text, statements, catalog) ?? decision;
@@ -212,9 +214,13 @@ function withNamedSetting(statement: StatementInfo, text: Buffer): StatementInfo
 
 function pinnedViolation(statements: readonly StatementInfo[]): string | null {
   for (const statement of statements) {
+    const encoding = statement.copy?.encoding ?? '';
+    if (encoding !== '' && !keepsPinned('client_encoding', encoding)) return 'COPY in another encoding than UTF8 cannot be read by the gateway';
     if (statement.dynamicSettings) return 'a setting whose name is not a constant cannot be checked';
     for (const setting of statement.settings) {
       if (statement.kind === 'reset' || setting.value === '') continue;
+      // current_setting() would give it back as if it came from nowhere.
+      if (setting.value === null && statement.tables.length > 0) return `"${setting.name}" cannot be set to a value read from a table`;
       if (!keepsPinned(setting.name, setting.value ?? '')) return `"${setting.name}" is pinned by the gateway and cannot be changed`;
     }
   }
