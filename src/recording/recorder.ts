@@ -29,6 +29,9 @@ const MAX_PENDING = 256 << 20;
 const LEAVES = 2048;
 /** Lines that nobody waits for are synced after this many milliseconds at the latest. */
 const LAZY_SYNC_MS = 100;
+/** Lines that nobody waits for are written after this many milliseconds at the latest, or when they are this many bytes. */
+const LAZY_FLUSH_MS = 5;
+const LAZY_BYTES = 64 << 10;
 
 /** The first members of every line; the hash is filled in when the batch is sealed. */
 const LINE_START = `{"v":1,"prev":"${'0'.repeat(64)}","seq":`;
@@ -81,6 +84,7 @@ export class FileRecorder implements Recorder {
   /** Lines whose leaf hashes are not written yet. */
   #newLeaves = 0;
   #lazySync: NodeJS.Timeout | null = null;
+  #lazyFlush: NodeJS.Timeout | null = null;
   /** In `buffered`: a background sync is under way. */
   #backgroundSync = false;
   /** In `buffered`: all lines before this one are known to be on disk. */
@@ -201,8 +205,24 @@ export class FileRecorder implements Recorder {
     const comma = members === '' ? '"' : '",';
     batch.text(`${LINE_START}${seq}${mark}${time}","type":"${type}","sid":"${sid}${comma}${members}${end}`);
     batch.lines++;
-    this.#schedule();
+    this.#scheduleLazily();
     return seq;
+  }
+
+  /**
+   * Lines that nobody waits for (results, output) go out with the next ones that somebody does wait for: a write of their own
+   * would double the system calls of an operation. They wait for milliseconds at the most, or until there are many.
+   */
+  #scheduleLazily(): void {
+    if (this.#tickScheduled || this.#syncing || this.#lazyFlush !== null) return;
+    if (this.#closing !== null || this.#open.used >= LAZY_BYTES) {
+      this.#schedule();
+      return;
+    }
+    this.#lazyFlush = setTimeout(() => {
+      this.#lazyFlush = null;
+      this.#schedule();
+    }, LAZY_FLUSH_MS);
   }
 
   #schedule(): void {
@@ -213,6 +233,10 @@ export class FileRecorder implements Recorder {
 
   #onTick(): void {
     this.#tickScheduled = false;
+    if (this.#lazyFlush !== null) {
+      clearTimeout(this.#lazyFlush);
+      this.#lazyFlush = null;
+    }
     if (this.#syncing || this.#failure !== null) return;
     this.#flush();
   }

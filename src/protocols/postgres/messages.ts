@@ -85,12 +85,10 @@ function fields(type: number, f: ErrorFields): Buffer {
 }
 
 export const errorResponse = (f: ErrorFields): Buffer => fields(Back.ErrorResponse, f);
-export const noticeResponse = (f: ErrorFields): Buffer => fields(Back.NoticeResponse, f);
 export const parameterStatus = (name: string, value: string): Buffer => message(Back.ParameterStatus, `${name}\0${value}\0`);
 export const authenticationOk = (): Buffer => message(Back.Authentication, int32(0));
 export const authenticationCleartextPassword = (): Buffer => message(Back.Authentication, int32(3));
 export const describePortal = (name: string): Buffer => message(Front.Describe, `P${name}\0`);
-export const queryMessage = (text: string): Buffer => message(Front.Query, `${text}\0`);
 export const terminate = (): Buffer => message(Front.Terminate);
 
 /** A zero-terminated string at `at`, not past `limit`; null when it does not end there. */
