@@ -90,7 +90,7 @@ test('each denial is recorded with its text and policy, and what the server neve
   await play(wire, scripts['a Parse behind an error']?.(DENIED) ?? [], 'at once');
   await play(wire, scripts['a query']?.(DENIED) ?? [], 'at once');
   await wire.end();
-  const lines = stage.record().slice(earlier);
+  const lines = (await stage.settledRecord()).slice(earlier);
   const denials = lines.filter((line) => line.type === 'deny');
   assert.equal(denials.length, 2);
   for (const line of denials) {

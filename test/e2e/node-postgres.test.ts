@@ -91,11 +91,12 @@ test('notifications and notices come through, masked', async () => {
   await client.end();
 });
 
-test('the record holds each statement and no card number, and verifies', () => {
+test('the record holds each statement and no card number, and verifies', async () => {
+  const lines = await stage.settledRecord();
   assertNoCard(recordedBytes(stage.gateway.recordDir), stage.seeded, 'the record');
-  const named = stage.record().filter((line) => line.type === 'intent' && line['kind'] === 'parse' && String(line['text']).startsWith('select id, pan from cards where pan'));
+  const named = lines.filter((line) => line.type === 'intent' && line['kind'] === 'parse' && String(line['text']).startsWith('select id, pan from cards where pan'));
   assert.equal(named.length, 1, 'the prepared statement is recorded once');
-  const executions = stage.record().filter((line) => line.type === 'intent' && line['kind'] === 'bind' && line['stmt'] === named[0]?.seq);
+  const executions = lines.filter((line) => line.type === 'intent' && line['kind'] === 'bind' && line['stmt'] === named[0]?.seq);
   assert.equal(executions.length, 25);
   for (const line of executions) assert.deepEqual(line['params'], ['***']);
   assert.equal(stage.gateway.sluice('verify', stage.gateway.recordDir).status, 0);

@@ -32,7 +32,7 @@ for (const mode of ['simple', 'extended', 'prepared'] as const) {
       assert.equal(done.code, 0, done.stderr);
       assert.match(done.stdout, new RegExp(`number of transactions actually processed: ${transactions}/${transactions}`));
       assert.match(done.stdout, /number of failed transactions: 0 /);
-      const lines = stage.record().slice(earlier);
+      const lines = (await stage.settledRecord()).slice(earlier);
       const statements = executed(lines).filter((line) => !/pgbench_branches$|pg_catalog|application_name/.test(String(line['text'] ?? '')));
       assert.ok(statements.length >= transactions * perTransaction, `${statements.length} intents for ${transactions * perTransaction} statements`);
       const results = new Map(lines.filter((line) => line.type === 'result').map((line) => [line['intent'], line]));

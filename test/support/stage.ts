@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Seeded, type SeedOptions, seedPayments } from '../../demo/seed.ts';
 import { type Gateway, type GatewayOptions, startGateway, type Yaml } from './gateway.ts';
 import { type Postgres, type PostgresOptions, startPostgres } from './postgres.ts';
@@ -21,6 +22,8 @@ export interface Stage {
   environment(login: StageLogin): NodeJS.ProcessEnv;
   /** The lines of the record as they are on disk now. */
   record(): RecordLine[];
+  /** The same once every session has its end on disk: results are recorded without anybody waiting for them. */
+  settledRecord(): Promise<RecordLine[]>;
   stop(): Promise<void>;
 }
 
@@ -87,6 +90,7 @@ export async function startStage(options: StageOptions = {}): Promise<Stage> {
         PGSSLMODE: 'disable',
       }),
       record: () => readRecord(gateway.recordDir),
+      settledRecord: () => settled(gateway.recordDir),
       async stop() {
         await gateway.stop();
         await server.stop();
@@ -119,6 +123,17 @@ export function readRecord(recordDir: string): RecordLine[] {
     for (const line of readFileSync(file, 'utf8').split('\n')) if (line.endsWith('}')) lines.push(JSON.parse(line) as RecordLine);
   }
   return lines;
+}
+
+async function settled(recordDir: string): Promise<RecordLine[]> {
+  for (;;) {
+    const lines = readRecord(recordDir);
+    const sessions = lines.filter((line) => line.type === 'session');
+    const ended = new Set(sessions.filter((line) => line['event'] === 'end').map((line) => line.sid));
+    if (sessions.every((line) => ended.has(line.sid))) return lines;
+    // The end of a session comes by the event loop of another process: give it the processor.
+    await nextTurn();
+  }
 }
 
 /** The bytes of everything under `recordDir`, as one text, with recorded output in clear beside its base64. */
