@@ -2,7 +2,19 @@
 export type ErrorSource = 'client' | 'upstream' | 'gateway';
 
 /** The step of the pipeline that failed. */
-export type ErrorPhase = 'config' | 'listen' | 'accept' | 'login' | 'connect' | 'frame' | 'classify' | 'decide' | 'record' | 'forward' | 'mask' | 'shutdown';
+export type ErrorPhase =
+  | 'config'
+  | 'listen'
+  | 'accept'
+  | 'login'
+  | 'connect'
+  | 'frame'
+  | 'classify'
+  | 'decide'
+  | 'record'
+  | 'forward'
+  | 'mask'
+  | 'shutdown';
 
 export interface GatewayErrorOptions {
   /** Stable, machine-readable: `token_expired`, `record_failed`, ... */

@@ -44,7 +44,13 @@ export class Channel {
    * @param first bytes that were read from it before (the left-over of a start-up phase).
    * @param copy true when the socket cannot read into our memory (TLS over an accepted socket): each byte is copied once.
    */
-  private constructor(make: (channel: Channel) => Socket, first: Uint8Array, pool: SlabPool, counters: IoCounters, handler: ChannelHandler) {
+  private constructor(
+    make: (channel: Channel) => Socket,
+    first: Uint8Array,
+    pool: SlabPool,
+    counters: IoCounters,
+    handler: ChannelHandler,
+  ) {
     this.#pool = pool;
     this.#counters = counters;
     this.#handler = handler;
@@ -206,7 +212,6 @@ export class Channel {
     this.#inFlight.length = 0;
     this.#inFlightHead = 0;
   }
-
 
   #onRead(nread: number): boolean {
     this.#counters.reads++;

@@ -53,7 +53,7 @@ export class Outbox {
   }
 
   /** Calls `fn` for each piece of slab or owned bytes in order, without consuming them. */
-  forEach(fn: (bytes: Uint8Array, from: number, to: number) => void): void {
+  eachPiece(fn: (bytes: Uint8Array, from: number, to: number) => void): void {
     if (this.#parts !== null) for (const part of this.#parts) fn(part.owned ?? this.slab.bytes, part.from, part.to);
     if (this.#to > this.#from) fn(this.slab.bytes, this.#from, this.#to);
   }

@@ -219,9 +219,10 @@ export class FileRecorder implements Recorder {
       this.#schedule();
       return;
     }
+    // Not cleared when somebody's flush comes first: a timer for each operation would cost more than one that finds nothing to do.
     this.#lazyFlush = setTimeout(() => {
       this.#lazyFlush = null;
-      this.#schedule();
+      if (this.#open.lines > 0) this.#schedule();
     }, LAZY_FLUSH_MS);
   }
 
@@ -233,10 +234,6 @@ export class FileRecorder implements Recorder {
 
   #onTick(): void {
     this.#tickScheduled = false;
-    if (this.#lazyFlush !== null) {
-      clearTimeout(this.#lazyFlush);
-      this.#lazyFlush = null;
-    }
     if (this.#syncing || this.#failure !== null) return;
     this.#flush();
   }

@@ -31,7 +31,10 @@ export async function serverCertificate(config: Config): Promise<ServerCertifica
         { name: 'basicConstraints', cA: false, critical: true },
         { name: 'keyUsage', digitalSignature: true, critical: true },
         { name: 'extKeyUsage', serverAuth: true },
-        { name: 'subjectAltName', altNames: [...hosts].map((host) => (isIP(host) === 0 ? { type: 2 as const, value: host } : { type: 7 as const, ip: host })) },
+        {
+          name: 'subjectAltName',
+          altNames: [...hosts].map((host) => (isIP(host) === 0 ? { type: 2 as const, value: host } : { type: 7 as const, ip: host })),
+        },
       ],
     });
     mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -39,6 +42,12 @@ export async function serverCertificate(config: Config): Promise<ServerCertifica
     writeFileSync(certFile, made.cert, { mode: 0o644 });
     return { cert: made.cert, key: made.private };
   } catch (cause) {
-    throw new GatewayError({ code: 'tls_unusable', source: 'gateway', phase: 'listen', cause, publicMessage: `no certificate could be made in ${directory}` });
+    throw new GatewayError({
+      code: 'tls_unusable',
+      source: 'gateway',
+      phase: 'listen',
+      cause,
+      publicMessage: `no certificate could be made in ${directory}`,
+    });
   }
 }

@@ -10,8 +10,8 @@ import { SlabPool } from '../io/slab.ts';
 import { loadPolicies } from '../policy/engine.ts';
 import type { Failpoints, ProtocolListener, ProtocolLog, ProtocolServices } from '../protocols/protocol.ts';
 import { protocols, vocabularies } from '../protocols/registry.ts';
-import { type FileRecorder, openRecorder } from '../recording/recorder.ts';
 import { jsonString } from '../recording/json.ts';
+import { type FileRecorder, openRecorder } from '../recording/recorder.ts';
 import { expireSegments } from '../recording/retention.ts';
 import { calibrate } from '../workers/dispatch.ts';
 import { Masker } from '../workers/masker.ts';
@@ -80,7 +80,13 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     const listeners = new Map<string, ProtocolListener>();
     for (const [name, address] of Object.entries(config.listeners)) {
       const protocol = protocols.get(name);
-      if (protocol === undefined) throw new GatewayError({ code: 'config_invalid', source: 'gateway', phase: 'config', publicMessage: `listeners.${name}: no such protocol` });
+      if (protocol === undefined)
+        throw new GatewayError({
+          code: 'config_invalid',
+          source: 'gateway',
+          phase: 'config',
+          publicMessage: `listeners.${name}: no such protocol`,
+        });
       const listener = await protocol.listen(services, address);
       listeners.set(name, listener);
       log.info('listening', { protocol: name, ...listener.address });
@@ -135,7 +141,12 @@ class RunningGateway implements Gateway {
   readonly #closing: (() => Promise<void>)[];
   #closed: Promise<void> | null = null;
 
-  constructor(services: ProtocolServices, recorder: FileRecorder, open: ReadonlyMap<string, ProtocolListener>, closing: (() => Promise<void>)[]) {
+  constructor(
+    services: ProtocolServices,
+    recorder: FileRecorder,
+    open: ReadonlyMap<string, ProtocolListener>,
+    closing: (() => Promise<void>)[],
+  ) {
     this.services = services;
     this.recorder = recorder;
     this.#open = open;

@@ -50,7 +50,12 @@ export class DispatchPolicy {
  * @param scan masks a sample of `sampleBytes` bytes inline. @param roundTrip hands an empty job to the pool.
  * @param now nanoseconds of a monotonic clock.
  */
-export async function calibrate(scan: () => void, sampleBytes: number, roundTrip: () => Promise<unknown>, now: () => bigint): Promise<Calibration> {
+export async function calibrate(
+  scan: () => void,
+  sampleBytes: number,
+  roundTrip: () => Promise<unknown>,
+  now: () => bigint,
+): Promise<Calibration> {
   const scans: number[] = [];
   for (let i = 0; i < 32; i++) {
     const from = now();

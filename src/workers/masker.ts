@@ -1,6 +1,6 @@
 import { compileRules, maskCopy, maskRows, maskText, ruleNames } from '../../native/binding/index.js';
-import type { MaskJob, MaskJobResult } from './mask-worker.ts';
 import { type DispatchMode, DispatchPolicy } from './dispatch.ts';
+import type { MaskJob, MaskJobResult } from './mask-worker.ts';
 import type { MaskPool } from './pool.ts';
 
 export interface MaskRulesSpec {
@@ -61,7 +61,14 @@ export class Masker {
     if (this.#pool === null) return this.rows(plan, bytes, off, len, counts);
     this.counters.pooledCalls++;
     this.counters.pooledBytes += len;
-    const job: MaskJob = { memory: bytes.buffer as SharedArrayBuffer, offset: bytes.byteOffset + off, length: len, rules: this.rules, plan, counts: counts.length };
+    const job: MaskJob = {
+      memory: bytes.buffer as SharedArrayBuffer,
+      offset: bytes.byteOffset + off,
+      length: len,
+      rules: this.rules,
+      plan,
+      counts: counts.length,
+    };
     const result: MaskJobResult = await this.#pool.run(job);
     for (let i = 0; i < counts.length; i++) counts[i] = (counts[i] ?? 0) + (result.counts[i] ?? 0);
     return result.length;

@@ -3,7 +3,9 @@
  * `compileCatalog` takes `CatalogSpec`; all as JSON.
  */
 
-export type Analysis = { readonly statements: readonly StatementInfo[]; readonly error?: undefined } | { readonly error: string; readonly position?: number };
+export type Analysis =
+  | { readonly statements: readonly StatementInfo[]; readonly error?: undefined }
+  | { readonly error: string; readonly position?: number };
 
 export interface StatementInfo {
   /**
@@ -34,7 +36,17 @@ export interface StatementInfo {
   /** Prepared statement or cursor name of PREPARE, EXECUTE, DEALLOCATE, DECLARE, FETCH, CLOSE; '' when none or ALL. */
   readonly name: string;
   /** COPY: format, header, and the columns named, delimiter etc. `encoding` is '' unless the statement names one: then the data may not be UTF-8. */
-  readonly copy: { readonly format: 'text' | 'csv' | 'binary'; readonly columns: readonly string[]; readonly table: string | null; readonly header: boolean; readonly delimiter: string; readonly quote: string; readonly escape: string; readonly nullString: string; readonly encoding: string } | null;
+  readonly copy: {
+    readonly format: 'text' | 'csv' | 'binary';
+    readonly columns: readonly string[];
+    readonly table: string | null;
+    readonly header: boolean;
+    readonly delimiter: string;
+    readonly quote: string;
+    readonly escape: string;
+    readonly nullString: string;
+    readonly encoding: string;
+  } | null;
   /** Literals decide more than a value here (settings, dblink, query_to_xml, lo_*, file names): never cache by shape. */
   readonly literalsMatter: boolean;
   /** pg_query's fingerprint, hex. */
@@ -45,14 +57,32 @@ export interface TableUse {
   /** '' when not written. */
   readonly schema: string;
   readonly name: string;
-  readonly mode: 'select' | 'insert' | 'update' | 'delete' | 'merge' | 'truncate' | 'drop' | 'alter' | 'create' | 'lock' | 'copy_to' | 'copy_from' | 'maintain' | 'grant';
+  readonly mode:
+    | 'select'
+    | 'insert'
+    | 'update'
+    | 'delete'
+    | 'merge'
+    | 'truncate'
+    | 'drop'
+    | 'alter'
+    | 'create'
+    | 'lock'
+    | 'copy_to'
+    | 'copy_from'
+    | 'maintain'
+    | 'grant';
   /** Column names read of or written to the table where that is certain, else empty. */
   readonly columns: readonly string[];
 }
 
 export interface CatalogSpec {
   /** Every relation with at least one protected column. `protect` is the class of data. */
-  readonly relations: readonly { readonly schema: string; readonly name: string; readonly columns: readonly { readonly name: string; readonly protect: string | null }[] }[];
+  readonly relations: readonly {
+    readonly schema: string;
+    readonly name: string;
+    readonly columns: readonly { readonly name: string; readonly protect: string | null }[];
+  }[];
   /**
    * Lower-cased names (with or without schema) of all functions and operators outside pg_catalog: their results are unknown.
    * `userFunctions` should also name the types that a user's cast or domain leads to: a cast to one counts as a call.

@@ -34,7 +34,12 @@ export function parseBind(bytes: Buffer, from: number, to: number): BindMessage 
     at += Math.max(0, length);
   }
   if (at + 2 > to || at + 2 + bytes.readUInt16BE(at) * 2 !== to) return null;
-  return { portal: bytes.toString('utf8', from, portalEnd), statement: bytes.toString('utf8', portalEnd + 1, statementEnd), formats, values };
+  return {
+    portal: bytes.toString('utf8', from, portalEnd),
+    statement: bytes.toString('utf8', portalEnd + 1, statementEnd),
+    formats,
+    values,
+  };
 }
 
 const TEXT_TYPES: ReadonlySet<number> = new Set([25, 1043, 1042, 19, 705, 114, 142]);
@@ -43,7 +48,15 @@ const TEXT_TYPES: ReadonlySet<number> = new Set([25, 1043, 1042, 19, 705, 114, 1
  * The bind values as a JSON array for the record: masked text, `null`, or `{"bytes":n}` where the content cannot be shown
  * or is longer than `limit`. With `cover` every value is shown as `"***"`.
  */
-export function recordedParams(bind: BindMessage, bytes: Buffer, types: readonly number[], masker: Masker, counts: Uint32Array, limit: number, cover: boolean): string {
+export function recordedParams(
+  bind: BindMessage,
+  bytes: Buffer,
+  types: readonly number[],
+  masker: Masker,
+  counts: Uint32Array,
+  limit: number,
+  cover: boolean,
+): string {
   const parts = bind.values.map(({ at, length }, i) => {
     if (length === -1) return 'null';
     if (cover) return '"***"';

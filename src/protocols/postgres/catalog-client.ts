@@ -18,7 +18,14 @@ interface Running {
 }
 
 const lost = (cause: unknown): GatewayError =>
-  new GatewayError({ code: 'upstream_lost', source: 'upstream', phase: 'classify', retryable: true, publicMessage: 'the target could not be asked for its catalog', cause });
+  new GatewayError({
+    code: 'upstream_lost',
+    source: 'upstream',
+    phase: 'classify',
+    retryable: true,
+    publicMessage: 'the target could not be asked for its catalog',
+    cause,
+  });
 
 /** The gateway's own connection to a target, for catalog look-ups. One query at a time; connects when it has to. */
 export class CatalogClient {

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
+import { compileCatalog, dropCatalog, lineage } from '../../../native/binding/index.js';
 import type { ProtectClass } from '../../config/model.ts';
 import type { CatalogSpec, Lineage } from './analysis.ts';
 import type { CatalogClient } from './catalog-client.ts';
-import { compileCatalog, dropCatalog, lineage } from '../../../native/binding/index.js';
 import { wellKnownColumn } from './well-known.ts';
 
 export type Protection = ProtectClass | 'unknown';
@@ -24,7 +24,13 @@ interface Relation {
   readonly schema: string;
   readonly name: string;
   readonly kind: string;
-  readonly columns: { readonly attnum: number; readonly name: string; readonly type: number; readonly generated: string; protect: Protection | null }[];
+  readonly columns: {
+    readonly attnum: number;
+    readonly name: string;
+    readonly type: number;
+    readonly generated: string;
+    protect: Protection | null;
+  }[];
 }
 
 export interface CatalogColumn {
@@ -64,10 +70,21 @@ const OPERATORS = `select distinct o.oprname from pg_catalog.pg_operator o join 
 
 /** Statistics hold values of columns. */
 const CATALOG_VALUE_COLUMNS: ReadonlySet<string> = new Set([
-  'pg_stats.most_common_vals', 'pg_stats.histogram_bounds', 'pg_stats.most_common_elems', 'pg_stats.range_bounds_histogram',
-  'pg_statistic.stavalues1', 'pg_statistic.stavalues2', 'pg_statistic.stavalues3', 'pg_statistic.stavalues4', 'pg_statistic.stavalues5',
-  'pg_stats_ext.most_common_vals', 'pg_stats_ext_exprs.most_common_vals', 'pg_stats_ext_exprs.histogram_bounds', 'pg_stats_ext_exprs.most_common_elems',
-  'pg_statistic_ext_data.stxdmcv', 'pg_statistic_ext_data.stxdexpr',
+  'pg_stats.most_common_vals',
+  'pg_stats.histogram_bounds',
+  'pg_stats.most_common_elems',
+  'pg_stats.range_bounds_histogram',
+  'pg_statistic.stavalues1',
+  'pg_statistic.stavalues2',
+  'pg_statistic.stavalues3',
+  'pg_statistic.stavalues4',
+  'pg_statistic.stavalues5',
+  'pg_stats_ext.most_common_vals',
+  'pg_stats_ext_exprs.most_common_vals',
+  'pg_stats_ext_exprs.histogram_bounds',
+  'pg_stats_ext_exprs.most_common_elems',
+  'pg_statistic_ext_data.stxdmcv',
+  'pg_statistic_ext_data.stxdexpr',
   // Connection strings with passwords: pg_dump and psql ask for the other columns.
   'pg_subscription.subconninfo',
 ]);
@@ -154,12 +171,15 @@ export class Catalog {
     const base = { userFunctions: names(functions), userOperators: names(operators) };
     this.#spread(relations, inherits, views, base);
     for (const relation of relations.values()) {
-      for (const column of relation.columns) if (column.protect !== null) this.#sticky.set(`${relation.oid}.${column.attnum}`, column.protect);
+      for (const column of relation.columns)
+        if (column.protect !== null) this.#sticky.set(`${relation.oid}.${column.attnum}`, column.protect);
     }
     this.#loadedAt = this.#now();
     this.#satisfied = satisfies;
     // Nothing changed: then what was found out under the snapshot stays true, and is kept.
-    const digest = createHash('sha256').update(JSON.stringify([[...relations.values()], base])).digest('hex');
+    const digest = createHash('sha256')
+      .update(JSON.stringify([[...relations.values()], base]))
+      .digest('hex');
     if (digest === this.#digest && this.#current !== null) return this.#current;
     this.#digest = digest;
     const snapshot = new Snapshot(++this.#version, compileCatalog(JSON.stringify(spec(relations, base))), relations);
@@ -199,7 +219,12 @@ export class Catalog {
   }
 
   /** Carries protection to partitions and children, generated columns and views, until nothing changes. */
-  #spread(relations: Map<number, Relation>, inherits: (string | null)[][], views: (string | null)[][], base: { userFunctions: string[]; userOperators: string[] }): void {
+  #spread(
+    relations: Map<number, Relation>,
+    inherits: (string | null)[][],
+    views: (string | null)[][],
+    base: { userFunctions: string[]; userOperators: string[] },
+  ): void {
     for (let round = 0; round < 64; round++) {
       let changed = false;
       const raise = (column: Relation['columns'][number] | undefined, protect: Protection | null): void => {
@@ -224,7 +249,9 @@ export class Catalog {
       for (const relation of relations.values()) {
         for (const column of relation.columns) {
           if (column.generated === '') continue;
-          const source = relation.columns.find((other) => other.protect !== null && new RegExp(`\\b${escape(other.name)}\\b`).test(column.generated));
+          const source = relation.columns.find(
+            (other) => other.protect !== null && new RegExp(`\\b${escapeRegExp(other.name)}\\b`).test(column.generated),
+          );
           // A derived value has no last four digits worth keeping: it is covered whole.
           if (source?.protect) raise(column, source.protect === 'sad' ? 'sad' : 'unknown');
         }
@@ -240,7 +267,8 @@ export class Catalog {
           view.columns.forEach((column, i) => {
             const output = outputs?.[i];
             if (!exact || output === undefined) raise(column, 'unknown');
-            else if (output.protect !== null) raise(column, output.direct ? (output.protect as Protection) : output.protect === 'sad' ? 'sad' : 'unknown');
+            else if (output.protect !== null)
+              raise(column, output.direct ? (output.protect as Protection) : output.protect === 'sad' ? 'sad' : 'unknown');
           });
         }
         dropCatalog(id);
@@ -248,18 +276,23 @@ export class Catalog {
       if (!changed) return;
     }
     // Not settled: then nothing can be said of views.
-    for (const relation of relations.values()) if (relation.kind === 'v' || relation.kind === 'm') for (const column of relation.columns) column.protect = 'unknown';
+    for (const relation of relations.values())
+      if (relation.kind === 'v' || relation.kind === 'm') for (const column of relation.columns) column.protect = 'unknown';
   }
 }
 
-const escape = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
+const escapeRegExp = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
 function spec(relations: ReadonlyMap<number, Relation>, base: { userFunctions: string[]; userOperators: string[] }): CatalogSpec {
   const all = [...relations.values()];
   return {
     relations: all
       .filter((relation) => relation.columns.some((column) => column.protect !== null))
-      .map(({ schema, name, columns }) => ({ schema, name, columns: columns.map((column) => ({ name: column.name, protect: column.protect })) })),
+      .map(({ schema, name, columns }) => ({
+        schema,
+        name,
+        columns: columns.map((column) => ({ name: column.name, protect: column.protect })),
+      })),
     knownRelations: all.map(({ schema, name }) => ({ schema, name })),
     ...base,
   };
@@ -298,7 +331,9 @@ class Snapshot implements CatalogSnapshot {
   }
 
   protectedColumns(schema: string, name: string): readonly string[] {
-    return this.#named(schema, name).flatMap((relation) => relation.columns.filter((column) => column.protect !== null).map((column) => column.name));
+    return this.#named(schema, name).flatMap((relation) =>
+      relation.columns.filter((column) => column.protect !== null).map((column) => column.name),
+    );
   }
 
   #named(schema: string, name: string): Relation[] {

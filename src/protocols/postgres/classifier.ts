@@ -3,8 +3,8 @@ import type { Decision, ObjectRef, PolicyEngine, Principal, Target } from '../..
 import { jsonString } from '../../recording/json.ts';
 import type { MaskPool } from '../../workers/pool.ts';
 import type { Analysis, Lineage, LineageOfStatement, StatementInfo } from './analysis.ts';
-import type { CatalogSnapshot } from './catalog.ts';
 import { carrierOf } from './carriers.ts';
+import type { CatalogSnapshot } from './catalog.ts';
 import { operationOf } from './policy-operation.ts';
 import type { ReplyPlan } from './reply-plan.ts';
 import { keepsPinned, settingFromView } from './settings.ts';
@@ -139,7 +139,14 @@ export class Classifier {
 
   #decided(text: Buffer, analysis: Analysis, catalog: CatalogSnapshot): Classified {
     if (analysis.error !== undefined) {
-      return this.#classified(text, [], deny(this.#engine, 'sluice.unparsed', 'unparsed', 'the statement could not be parsed, so it was not forwarded', analysis.error), 'unparsed', [], false);
+      return this.#classified(
+        text,
+        [],
+        deny(this.#engine, 'sluice.unparsed', 'unparsed', 'the statement could not be parsed, so it was not forwarded', analysis.error),
+        'unparsed',
+        [],
+        false,
+      );
     }
     const statements = analysis.statements.map((statement) => withNamedSetting(statement, text));
     const pinned = pinnedViolation(statements);
@@ -147,11 +154,30 @@ export class Classifier {
     const objects = statements.flatMap((statement) => operationOf(statement).objects);
     const sensitive = statements.some((statement) => isSensitive(statement, text, catalog));
     let decision: Decision;
-    if (pinned !== null) decision = deny(this.#engine, 'sluice.pinned-setting', 'forbidden', pinned, 'the gateway reads statements as the server does only while these settings keep their values');
+    if (pinned !== null)
+      decision = deny(
+        this.#engine,
+        'sluice.pinned-setting',
+        'forbidden',
+        pinned,
+        'the gateway reads statements as the server does only while these settings keep their values',
+      );
     else if (statements.some((statement) => statement.unknown)) {
-      decision = deny(this.#engine, 'sluice.unsupported', 'unsupported', 'the statement has parts that the gateway does not know', 'this PostgreSQL syntax is newer than the gateway');
+      decision = deny(
+        this.#engine,
+        'sluice.unsupported',
+        'unsupported',
+        'the statement has parts that the gateway does not know',
+        'this PostgreSQL syntax is newer than the gateway',
+      );
     } else if (statements.length > 1 && statements.some((statement) => NAME_TABLE.has(statement.kind) && statement.kind !== 'discard')) {
-      decision = deny(this.#engine, 'sluice.unsupported', 'unsupported', 'PREPARE, EXECUTE and DEALLOCATE cannot share one query text with other statements', 'send them one by one');
+      decision = deny(
+        this.#engine,
+        'sluice.unsupported',
+        'unsupported',
+        'PREPARE, EXECUTE and DEALLOCATE cannot share one query text with other statements',
+        'send them one by one',
+      );
     } else decision = this.decide(statements);
     if (decision.kind === 'allow') decision = this.#decideCarriers(text, statements, catalog) ?? decision;
     return this.#classified(text, statements, decision, action, objects, sensitive);
@@ -164,7 +190,13 @@ export class Classifier {
     if (carrier === undefined) return null;
     const { statements: lineages } = JSON.parse(nativeLineage(catalog.native, text, 0, text.length)) as Lineage;
     if (statements.every((statement, i) => carrierOf(statement) === null || lineages[i]?.clean === true)) return null;
-    return deny(this.#engine, 'sluice.carrier', 'forbidden', `${carrierOf(carrier)} could carry protected data to where no mask follows it`, 'call it in a statement of its own that reads no protected table');
+    return deny(
+      this.#engine,
+      'sluice.carrier',
+      'forbidden',
+      `${carrierOf(carrier)} could carry protected data to where no mask follows it`,
+      'call it in a statement of its own that reads no protected table',
+    );
   }
 
   /** Decides all statements of a text: the first denial counts. An empty text is allowed: the server does nothing for it. */
@@ -178,7 +210,14 @@ export class Classifier {
     return { kind: 'allow', policies: [...policies], snapshot: this.#engine.snapshot };
   }
 
-  #classified(text: Buffer, statements: readonly StatementInfo[], decision: Decision, action: string, objects: readonly ObjectRef[], sensitive: boolean): Classified {
+  #classified(
+    text: Buffer,
+    statements: readonly StatementInfo[],
+    decision: Decision,
+    action: string,
+    objects: readonly ObjectRef[],
+    sensitive: boolean,
+  ): Classified {
     const paths = objects.slice(0, 64).map((object) => `${jsonString(`${object.action} ${object.path}`)}`);
     let members = `"action":${jsonString(action)}`;
     if (paths.length > 0) members += `,"objects":[${paths.join(',')}]`;
@@ -202,7 +241,13 @@ export class Classifier {
 /** Lineage of a statement that runs what another one prepared: nothing is known of its outputs but their origins. */
 export const UNKNOWN_LINEAGE: LineageOfStatement = { outputs: [], clean: false };
 
-export function deny(engine: PolicyEngine, policy: string, reason: 'unparsed' | 'unsupported' | 'forbidden' | 'error', message: string, hint: string): Decision {
+export function deny(
+  engine: PolicyEngine,
+  policy: string,
+  reason: 'unparsed' | 'unsupported' | 'forbidden' | 'error',
+  message: string,
+  hint: string,
+): Decision {
   return { kind: 'deny', policies: [policy], snapshot: engine.snapshot, reason, message, hint };
 }
 
@@ -215,7 +260,8 @@ function withNamedSetting(statement: StatementInfo, text: Buffer): StatementInfo
 function pinnedViolation(statements: readonly StatementInfo[]): string | null {
   for (const statement of statements) {
     const encoding = statement.copy?.encoding ?? '';
-    if (encoding !== '' && !keepsPinned('client_encoding', encoding)) return 'COPY in another encoding than UTF8 cannot be read by the gateway';
+    if (encoding !== '' && !keepsPinned('client_encoding', encoding))
+      return 'COPY in another encoding than UTF8 cannot be read by the gateway';
     if (statement.dynamicSettings) return 'a setting whose name is not a constant cannot be checked';
     for (const setting of statement.settings) {
       if (statement.kind === 'reset' || setting.value === '') continue;

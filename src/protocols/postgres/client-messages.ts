@@ -6,7 +6,7 @@ import { type BindMessage, parseBind, recordedParams } from './bind-record.ts';
 import type { CatalogSnapshot } from './catalog.ts';
 import { type Classified, deny } from './classifier.ts';
 import { CopyInRecorder } from './copy-in.ts';
-import { deniedBind, deniedExecute, deniedParse, deniedQuery, denialResponse, newNonce } from './denial.ts';
+import { denialResponse, deniedBind, deniedExecute, deniedParse, deniedQuery, newNonce } from './denial.ts';
 import { maskLiterals } from './literals.ts';
 import { cstringEnd, describePortal, errorResponse, Front } from './messages.ts';
 import { PgOperation } from './operation.ts';
@@ -33,7 +33,13 @@ export class ClientMessages {
     this.#state.fail(
       error instanceof GatewayError
         ? error
-        : new GatewayError({ code: 'internal', source: 'gateway', phase: 'classify', cause: error, publicMessage: 'the gateway failed on this message, so it was not forwarded' }),
+        : new GatewayError({
+            code: 'internal',
+            source: 'gateway',
+            phase: 'classify',
+            cause: error,
+            publicMessage: 'the gateway failed on this message, so it was not forwarded',
+          }),
     );
   }
 
@@ -60,7 +66,9 @@ export class ClientMessages {
         const portalEnd = cstringEnd(bytes, at + 5, at + total);
         if (portalEnd === -1) return false;
         const portal = bytes.toString('utf8', at + 5, portalEnd);
-        return state.portals.unsettled(portal, state.group) || state.statements.unsettled(cstring(bytes, portalEnd + 1, at + total), state.group);
+        return (
+          state.portals.unsettled(portal, state.group) || state.statements.unsettled(cstring(bytes, portalEnd + 1, at + total), state.group)
+        );
       }
       case Front.Execute:
         return state.portals.unsettled(cstring(bytes, at + 5, at + total), state.group);
@@ -127,7 +135,12 @@ export class ClientMessages {
       case Front.FunctionCall:
         return this.#functionCall(out);
       default:
-        throw new GatewayError({ code: 'frame_invalid', source: 'client', phase: 'frame', publicMessage: `invalid frontend message type ${type}` });
+        throw new GatewayError({
+          code: 'frame_invalid',
+          source: 'client',
+          phase: 'frame',
+          publicMessage: `invalid frontend message type ${type}`,
+        });
     }
     out.pass(at, end);
     return false;
@@ -139,7 +152,13 @@ export class ClientMessages {
 
   #catalog(): CatalogSnapshot {
     const snapshot = this.#state.catalog.current;
-    if (snapshot === null) throw new GatewayError({ code: 'upstream_lost', source: 'gateway', phase: 'classify', publicMessage: 'the catalog of the target is not known' });
+    if (snapshot === null)
+      throw new GatewayError({
+        code: 'upstream_lost',
+        source: 'gateway',
+        phase: 'classify',
+        publicMessage: 'the catalog of the target is not known',
+      });
     return snapshot;
   }
 
@@ -200,19 +219,25 @@ export class ClientMessages {
     const state = this.#state;
     state.ops++;
     state.denied++;
-    const seq = state.services.recorder.append('deny', state.sid, `${members},"reason":"${decision.reason}","message":${jsonString(decision.message)}`);
+    const seq = state.services.recorder.append(
+      'deny',
+      state.sid,
+      `${members},"reason":"${decision.reason}","message":${jsonString(decision.message)}`,
+    );
     return new PgOperation(seq, state.services.now(), true);
   }
 
   /** Keeps track of what FETCH and EXECUTE may return, and of when names change by SQL. */
   #note(classified: Classified): void {
     const state = this.#state;
-    if (state.sqlNamesClean && !state.classifier.lineage(classified, this.#catalog()).statements.every((statement) => statement.clean)) state.sqlNamesClean = false;
+    if (state.sqlNamesClean && !state.classifier.lineage(classified, this.#catalog()).statements.every((statement) => statement.clean))
+      state.sqlNamesClean = false;
     if (classified.barrier) state.barrier = true;
   }
 
   #query(bytes: Buffer, at: number, end: number, out: Outbox): boolean {
-    if (bytes.indexOf(0, at + 5) !== end - 1) throw new GatewayError({ code: 'frame_invalid', source: 'client', phase: 'frame', publicMessage: 'invalid string in message' });
+    if (bytes.indexOf(0, at + 5) !== end - 1)
+      throw new GatewayError({ code: 'frame_invalid', source: 'client', phase: 'frame', publicMessage: 'invalid string in message' });
     const classified = this.#classify(bytes, at + 5, end - 1);
     const decision = this.#decision(classified);
     const members = `"kind":"query",${classified.members},"text":${this.#recordedText(classified, bytes, at + 5, end - 1)}`;
@@ -224,7 +249,13 @@ export class ClientMessages {
     }
     this.#note(classified);
     const named = this.#sqlNames(classified);
-    this.#expect({ kind: 'query', op: this.#intent(members), statement: named.statement, undo: named.undo, portal: queryPortal(classified) });
+    this.#expect({
+      kind: 'query',
+      op: this.#intent(members),
+      statement: named.statement,
+      undo: named.undo,
+      portal: queryPortal(classified),
+    });
     out.pass(at, end);
     return true;
   }
@@ -234,7 +265,14 @@ export class ClientMessages {
     if (classified.decision.kind === 'deny' || classified.action !== 'execute') return classified.decision;
     const prepared = this.#state.statements.get(classified.statements[0]?.name ?? '');
     const engine = this.#state.services.policy();
-    if (prepared === undefined) return deny(engine, 'sluice.unknown-statement', 'unsupported', 'the prepared statement does not exist', 'PREPARE it through the gateway first');
+    if (prepared === undefined)
+      return deny(
+        engine,
+        'sluice.unknown-statement',
+        'unsupported',
+        'the prepared statement does not exist',
+        'PREPARE it through the gateway first',
+      );
     return prepared.classified.decision.kind === 'deny' ? prepared.classified.decision : classified.decision;
   }
 
@@ -256,7 +294,13 @@ export class ClientMessages {
   }
 
   #set(undo: Undo | null): Undo {
-    if (undo === null) throw new GatewayError({ code: 'frame_too_large', source: 'client', phase: 'classify', publicMessage: 'too many prepared statements or portals in one session' });
+    if (undo === null)
+      throw new GatewayError({
+        code: 'frame_too_large',
+        source: 'client',
+        phase: 'classify',
+        publicMessage: 'too many prepared statements or portals in one session',
+      });
     return undo;
   }
 
@@ -273,7 +317,13 @@ export class ClientMessages {
     // Names by SQL inside the extended protocol would escape the table: PREPARE there is as rare as it is pointless.
     const decision =
       classified.barrier && classified.action !== 'execute' && classified.action !== 'discard' && classified.action !== 'deallocate'
-        ? deny(state.services.policy(), 'sluice.unsupported', 'unsupported', 'PREPARE cannot be sent by the extended protocol', 'send it as a simple query, or use Parse')
+        ? deny(
+            state.services.policy(),
+            'sluice.unsupported',
+            'unsupported',
+            'PREPARE cannot be sent by the extended protocol',
+            'send it as a simple query, or use Parse',
+          )
         : this.#decision(classified);
     if (decision.kind === 'deny') {
       const nonce = newNonce();
@@ -296,7 +346,8 @@ export class ClientMessages {
   #bind(bytes: Buffer, at: number, end: number, out: Outbox): boolean {
     const state = this.#state;
     const bind = parseBind(bytes, at + 5, end);
-    if (bind === null) throw new GatewayError({ code: 'frame_invalid', source: 'client', phase: 'frame', publicMessage: 'invalid Bind message' });
+    if (bind === null)
+      throw new GatewayError({ code: 'frame_invalid', source: 'client', phase: 'frame', publicMessage: 'invalid Bind message' });
     const statement = state.statements.get(bind.statement);
     if (statement === undefined) {
       // The server may know the name from where the gateway did not see it: such a statement is not run.
@@ -309,11 +360,26 @@ export class ClientMessages {
     if (decision.kind === 'deny') {
       const nonce = newNonce();
       out.insert(deniedBind(nonce));
-      this.#expect({ kind: 'bind', op: this.#denied(decision, `"kind":"bind","stmt":${statement.line}`), nonce, substitute: denialResponse(decision) });
+      this.#expect({
+        kind: 'bind',
+        op: this.#denied(decision, `"kind":"bind","stmt":${statement.line}`),
+        nonce,
+        substitute: denialResponse(decision),
+      });
       return true;
     }
     const op = this.#intent(`"kind":"bind","stmt":${statement.line}${this.#params(bind, bytes, statement)}`);
-    const portal: Portal = { name: bind.portal, statement, classified: statement.classified, op, executed: false, described: false, plan: null, pending: state.group, closed: false };
+    const portal: Portal = {
+      name: bind.portal,
+      statement,
+      classified: statement.classified,
+      op,
+      executed: false,
+      described: false,
+      plan: null,
+      pending: state.group,
+      closed: false,
+    };
     this.#expect({ kind: 'bind', op, portal, undo: this.#set(state.portals.set(portal)) });
     out.pass(at, end);
     return true;
@@ -322,7 +388,15 @@ export class ClientMessages {
   #params(bind: BindMessage, bytes: Buffer, statement: Statement): string {
     if (bind.values.length === 0) return '';
     const { masker } = this.#state.services;
-    const params = recordedParams(bind, bytes, statement.parameterTypes, masker, this.#state.counts, this.#state.limits.bindBytes, statement.classified.sensitive);
+    const params = recordedParams(
+      bind,
+      bytes,
+      statement.parameterTypes,
+      masker,
+      this.#state.counts,
+      this.#state.limits.bindBytes,
+      statement.classified.sensitive,
+    );
     this.#state.counts.fill(0);
     return `,"params":${params}`;
   }
@@ -330,7 +404,8 @@ export class ClientMessages {
   #execute(bytes: Buffer, at: number, end: number, out: Outbox): boolean {
     const state = this.#state;
     const nameEnd = cstringEnd(bytes, at + 5, end);
-    if (nameEnd === -1 || nameEnd + 5 !== end) throw new GatewayError({ code: 'frame_invalid', source: 'client', phase: 'frame', publicMessage: 'invalid Execute message' });
+    if (nameEnd === -1 || nameEnd + 5 !== end)
+      throw new GatewayError({ code: 'frame_invalid', source: 'client', phase: 'frame', publicMessage: 'invalid Execute message' });
     const name = bytes.toString('utf8', at + 5, nameEnd);
     const portal = state.portals.get(name);
     if (portal === undefined) {
@@ -387,13 +462,24 @@ export class ClientMessages {
   #nameOf(bytes: Buffer, at: number, end: number): string {
     const kind = bytes[at + 5];
     if ((kind !== 0x53 && kind !== 0x50) || cstringEnd(bytes, at + 6, end) !== end - 1) {
-      throw new GatewayError({ code: 'frame_invalid', source: 'client', phase: 'frame', publicMessage: 'invalid Describe or Close message' });
+      throw new GatewayError({
+        code: 'frame_invalid',
+        source: 'client',
+        phase: 'frame',
+        publicMessage: 'invalid Describe or Close message',
+      });
     }
     return bytes.toString('utf8', at + 6, end - 1);
   }
 
   #functionCall(out: Outbox): boolean {
-    const decision = deny(this.#state.services.policy(), 'sluice.unsupported', 'unsupported', 'FunctionCall is not supported: it names a function by OID only', 'call the function with SELECT') as Decision & { kind: 'deny' };
+    const decision = deny(
+      this.#state.services.policy(),
+      'sluice.unsupported',
+      'unsupported',
+      'FunctionCall is not supported: it names a function by OID only',
+      'call the function with SELECT',
+    ) as Decision & { kind: 'deny' };
     const nonce = newNonce();
     out.insert(deniedQuery(nonce));
     this.#expect({ kind: 'query', op: this.#denied(decision, '"kind":"function-call"'), nonce, substitute: denialResponse(decision) });

@@ -43,8 +43,16 @@ export class ClientPump implements ChannelHandler, RecordWaiter {
         const length = bytes.readUInt32BE(at + 1);
         const type = bytes[at] ?? 0;
         if (length < 4) throw invalid(`invalid length of message type ${type}`);
-        if (length > state.limits.messageBytes || ((type === Front.Query || type === Front.Parse) && length > state.limits.statementBytes + 8)) {
-          throw new GatewayError({ code: 'frame_too_large', source: 'client', phase: 'frame', publicMessage: `message of ${length} bytes is longer than the gateway takes` });
+        if (
+          length > state.limits.messageBytes ||
+          ((type === Front.Query || type === Front.Parse) && length > state.limits.statementBytes + 8)
+        ) {
+          throw new GatewayError({
+            code: 'frame_too_large',
+            source: 'client',
+            phase: 'frame',
+            publicMessage: `message of ${length} bytes is longer than the gateway takes`,
+          });
         }
         const total = length + 1;
         if (end - at < total) {
@@ -92,7 +100,13 @@ export class ClientPump implements ChannelHandler, RecordWaiter {
       this.#state.fail(
         error instanceof GatewayError
           ? error
-          : new GatewayError({ code: 'record_failed', source: 'gateway', phase: 'record', cause: error, publicMessage: 'the operation could not be recorded, so it was not forwarded' }),
+          : new GatewayError({
+              code: 'record_failed',
+              source: 'gateway',
+              phase: 'record',
+              cause: error,
+              publicMessage: 'the operation could not be recorded, so it was not forwarded',
+            }),
       );
     }
     out.slab.unpin();

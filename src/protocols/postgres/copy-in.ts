@@ -1,5 +1,5 @@
+import { COPY_FORMAT, copyPlan } from './copy-plan.ts';
 import type { PgOperation } from './operation.ts';
-import { copyPlan, COPY_FORMAT } from './copy-plan.ts';
 import type { ReplyPlan } from './reply-plan.ts';
 import type { SessionState } from './session-state.ts';
 
@@ -42,7 +42,11 @@ export class CopyInRecorder {
   flush(): void {
     if (this.#bytes > 0) this.#write(true);
     if (this.#skipped > 0) {
-      this.#state.services.recorder.append('output', this.#state.sid, `"intent":${this.op.seq},"stream":"copy-in","bytes":${this.#skipped}`);
+      this.#state.services.recorder.append(
+        'output',
+        this.#state.sid,
+        `"intent":${this.op.seq},"stream":"copy-in","bytes":${this.#skipped}`,
+      );
     }
   }
 

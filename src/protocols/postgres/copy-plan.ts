@@ -1,6 +1,6 @@
-import type { Classified } from './classifier.ts';
-import { type ReplyColumn, ReplyPlan, maskFor } from './reply-plan.ts';
 import type { Protection } from './catalog.ts';
+import type { Classified } from './classifier.ts';
+import { maskFor, type ReplyColumn, ReplyPlan } from './reply-plan.ts';
 import type { SessionState } from './session-state.ts';
 import { wellKnownColumn } from './well-known.ts';
 
@@ -14,20 +14,29 @@ const TEXT = 25;
  * table's own columns, or the outputs of the query. What cannot be told is masked whole.
  * @param columnCount as the server announced it, once it has.
  */
-export function copyPlan(state: SessionState, classified: Classified | null, columnCount = 0): { plan: ReplyPlan; format: 'text' | 'csv' | 'binary' } {
+export function copyPlan(
+  state: SessionState,
+  classified: Classified | null,
+  columnCount = 0,
+): { plan: ReplyPlan; format: 'text' | 'csv' | 'binary' } {
   const copy = classified?.statements.find((statement) => statement.copy !== null)?.copy ?? null;
   const format = copy?.format ?? 'text';
   const found = classified === null ? null : columnsOfCopy(state, classified);
-  const all = (protect: Protection | null): CopyColumn[] => Array.from({ length: columnCount }, () => ({ name: '', type: 0, protect, derived: true }));
+  const all = (protect: Protection | null): CopyColumn[] =>
+    Array.from({ length: columnCount }, () => ({ name: '', type: 0, protect, derived: true }));
   const names = found === null ? all('unknown') : found === 'clean' ? all(null) : found;
   const exact = columnCount === 0 || names.length === columnCount;
   const count = Math.max(columnCount, exact ? names.length : columnCount);
   const columns = Array.from({ length: count }, (_, i): ReplyColumn => {
     const column = exact ? names[i] : undefined;
-    const mask = column === undefined ? 'whole' : maskFor(column.protect ?? wellKnownColumn(column.name), column.derived && column.protect !== null);
+    const mask =
+      column === undefined ? 'whole' : maskFor(column.protect ?? wellKnownColumn(column.name), column.derived && column.protect !== null);
     return { name: column?.name ?? '', mask, type: column?.type || (format === 'binary' ? 0 : TEXT), binary: format === 'binary' };
   });
-  const options = copy === null ? undefined : { header: copy.header, delimiter: copy.delimiter, quote: copy.quote, escape: copy.escape, null: copy.nullString };
+  const options =
+    copy === null
+      ? undefined
+      : { header: copy.header, delimiter: copy.delimiter, quote: copy.quote, escape: copy.escape, null: copy.nullString };
   return { plan: new ReplyPlan(columns, options), format };
 }
 
@@ -58,5 +67,10 @@ function columnsOfCopy(state: SessionState, classified: Classified): CopyColumn[
   if (lineage === undefined || lineage.outputs.length === 0 || lineage.outputs.some((output) => output.star)) {
     return lineage?.clean === true ? 'clean' : null;
   }
-  return lineage.outputs.map((output) => ({ name: output.name, type: 0, protect: output.protect as Protection | null, derived: !output.direct }));
+  return lineage.outputs.map((output) => ({
+    name: output.name,
+    type: 0,
+    protect: output.protect as Protection | null,
+    derived: !output.direct,
+  }));
 }

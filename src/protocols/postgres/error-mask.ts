@@ -1,5 +1,5 @@
-import type { SessionState } from './session-state.ts';
 import { buildErrorFields, parseErrorFields } from './messages.ts';
+import type { SessionState } from './session-state.ts';
 
 const WITHHELD = '(withheld by the gateway: it may hold protected data)';
 
@@ -10,7 +10,14 @@ const VALUE_FIELDS: readonly string[] = ['D', 'W', 'q'];
  * An ErrorResponse or NoticeResponse without card data. Patterns are masked everywhere; when the statement touched
  * protected columns, whatever may quote a value is withheld, since a CVV in a message has no pattern.
  */
-export function maskErrorMessage(state: SessionState, type: number, bytes: Buffer, at: number, end: number, touchesProtected: boolean): { message: Buffer; fields: Map<string, string> } {
+export function maskErrorMessage(
+  state: SessionState,
+  type: number,
+  bytes: Buffer,
+  at: number,
+  end: number,
+  touchesProtected: boolean,
+): { message: Buffer; fields: Map<string, string> } {
   const fields = parseErrorFields(bytes, at + 5, end);
   if (touchesProtected) {
     const sqlstate = fields.get('C') ?? '';
@@ -40,7 +47,10 @@ export function maskString(state: SessionState, text: string): string {
  * is what the user has to know. Null when the detail has another form, or names something else than columns.
  */
 function keyDetail(state: SessionState, fields: ReadonlyMap<string, string>): string | null {
-  const found = /^Key \(([a-z_][a-z0-9_]*(?:, [a-z_][a-z0-9_]*)*)\)=\((.*)\) (already exists|is not present in table "[^"]*"|is duplicated)\.$/s.exec(fields.get('D') ?? '');
+  const found =
+    /^Key \(([a-z_][a-z0-9_]*(?:, [a-z_][a-z0-9_]*)*)\)=\((.*)\) (already exists|is not present in table "[^"]*"|is duplicated)\.$/s.exec(
+      fields.get('D') ?? '',
+    );
   const [, names = '', value = '', outcome = ''] = found ?? [];
   const known = state.catalog.current?.columnsOf(fields.get('s') ?? '', fields.get('t') ?? '');
   if (found === null || known === null || known === undefined) return null;
@@ -50,7 +60,8 @@ function keyDetail(state: SessionState, fields: ReadonlyMap<string, string>): st
   });
   const keep = state.services.config.masking.keepLast;
   let shown = value;
-  if (classes.length === 1 && classes[0] === 'pan' && /^\d{12,19}$/.test(value)) shown = '*'.repeat(value.length - keep) + value.slice(value.length - keep);
+  if (classes.length === 1 && classes[0] === 'pan' && /^\d{12,19}$/.test(value))
+    shown = '*'.repeat(value.length - keep) + value.slice(value.length - keep);
   else if (classes.some((protect) => protect !== null)) shown = '***';
   return `Key (${names})=(${shown}) ${outcome}.`;
 }

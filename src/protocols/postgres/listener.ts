@@ -61,7 +61,15 @@ class PostgresListener implements ProtocolListener {
   listen(address: ListenAddress): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', (cause) => {
-        reject(new GatewayError({ code: 'listen_failed', source: 'gateway', phase: 'listen', cause, publicMessage: `cannot listen on ${address.host}:${address.port}: ${cause.message}` }));
+        reject(
+          new GatewayError({
+            code: 'listen_failed',
+            source: 'gateway',
+            phase: 'listen',
+            cause,
+            publicMessage: `cannot listen on ${address.host}:${address.port}: ${cause.message}`,
+          }),
+        );
       });
       this.#server.listen(address.port, address.host, () => resolve());
     });
@@ -90,7 +98,9 @@ class PostgresListener implements ProtocolListener {
     const login = new ClientLogin(socket);
     const seconds = this.#services.config.limits.loginSeconds;
     const timer = setTimeout(() => {
-      login.fail(new GatewayError({ code: 'login_timeout', source: 'client', phase: 'login', publicMessage: `login took longer than ${seconds} s` }));
+      login.fail(
+        new GatewayError({ code: 'login_timeout', source: 'client', phase: 'login', publicMessage: `login took longer than ${seconds} s` }),
+      );
     }, seconds * 1000);
     const attempt = { user: '', resource: '' };
     this.#login(login, source, attempt)
@@ -119,9 +129,11 @@ class PostgresListener implements ProtocolListener {
     attempt.user = user;
     attempt.resource = database;
     if (user === '') throw clientError('login_failed', 'no user name was given in the startup packet');
-    if (this.#draining) throw new GatewayError({ code: 'shutting_down', source: 'gateway', phase: 'login', publicMessage: 'the gateway is shutting down' });
+    if (this.#draining)
+      throw new GatewayError({ code: 'shutting_down', source: 'gateway', phase: 'login', publicMessage: 'the gateway is shutting down' });
     const replication = (login.parameters.get('replication') ?? 'false').toLowerCase();
-    if (!['false', 'off', 'no', '0'].includes(replication)) throw clientError('unsupported', 'replication is not supported through the gateway');
+    if (!['false', 'off', 'no', '0'].includes(replication))
+      throw clientError('unsupported', 'replication is not supported through the gateway');
     const settings = startupSettings(login.parameters);
     if (!settings.ok) throw clientError('setting_refused', settings.message);
 
@@ -130,14 +142,32 @@ class PostgresListener implements ProtocolListener {
     const name = plus === -1 ? user : user.slice(0, plus);
     const principal = services.tokens.verify(await login.password(), name);
     const resource = config.resources.find((one) => one.name === database && one.kind === 'postgres');
-    if (resource === undefined) throw clientError('resource_unknown', `there is no resource "${database}"`, 'the database name selects the resource');
+    if (resource === undefined)
+      throw clientError('resource_unknown', `there is no resource "${database}"`, 'the database name selects the resource');
     const accountName = plus === -1 ? ([...resource.accounts.keys()][0] ?? '') : user.slice(plus + 1);
     const account = resource.accounts.get(accountName);
-    if (account === undefined) throw clientError('resource_unknown', `resource "${database}" has no account "${accountName}"`, `accounts: ${[...resource.accounts.keys()].join(', ')}`);
-    const target: Target = { resource: resource.name, kind: resource.kind, account: accountName, address: `${resource.host}:${resource.port}` };
+    if (account === undefined)
+      throw clientError(
+        'resource_unknown',
+        `resource "${database}" has no account "${accountName}"`,
+        `accounts: ${[...resource.accounts.keys()].join(', ')}`,
+      );
+    const target: Target = {
+      resource: resource.name,
+      kind: resource.kind,
+      account: accountName,
+      address: `${resource.host}:${resource.port}`,
+    };
     const decision = services.policy().decide(principal, target, CONNECT);
     if (decision.kind === 'deny') throw clientError('denied', `denied: ${decision.message}`, decision.hint);
-    if (this.#sessions.size >= config.limits.sessions) throw new GatewayError({ code: 'too_many_sessions', source: 'gateway', phase: 'login', retryable: true, publicMessage: 'too many sessions' });
+    if (this.#sessions.size >= config.limits.sessions)
+      throw new GatewayError({
+        code: 'too_many_sessions',
+        source: 'gateway',
+        phase: 'login',
+        retryable: true,
+        publicMessage: 'too many sessions',
+      });
 
     const sid = services.newSessionId();
     const clientApplication = settings.applicationName;
@@ -181,7 +211,16 @@ class PostgresListener implements ProtocolListener {
   }
 
   /** The start of a session is on disk before the target hears of it. */
-  #recordStart(sid: string, principal: Principal, source: string, resource: Resource, account: string, accountUser: string, login: ClientLogin, application: string): Promise<void> {
+  #recordStart(
+    sid: string,
+    principal: Principal,
+    source: string,
+    resource: Resource,
+    account: string,
+    accountUser: string,
+    login: ClientLogin,
+    application: string,
+  ): Promise<void> {
     const { recorder, masker } = this.#services;
     const { credential } = principal;
     const app = Buffer.from(application, 'utf8');
@@ -203,7 +242,11 @@ class PostgresListener implements ProtocolListener {
       tls: login.secure,
       snapshot: this.#services.policy().snapshot,
     };
-    recorder.append('auth', sid, `"ok":true,"user":${jsonString(principal.name)},"source":${jsonString(source)},"credential":${jsonString(credential.id)}`);
+    recorder.append(
+      'auth',
+      sid,
+      `"ok":true,"user":${jsonString(principal.name)},"source":${jsonString(source)},"credential":${jsonString(credential.id)}`,
+    );
     recorder.append('session', sid, JSON.stringify(line).slice(1, -1));
     return new Promise((resolve, reject) => recorder.whenRecorded({ onRecorded: (error) => (error === null ? resolve() : reject(error)) }));
   }
@@ -214,14 +257,22 @@ class PostgresListener implements ProtocolListener {
       error instanceof GatewayError
         ? error
         : new GatewayError({ code: 'login_failed', source: 'client', phase: 'login', cause: error, publicMessage: 'the login failed' });
-    log.info('login refused', { code: known.code, source, error: known.cause === undefined ? known.message : `${known.message}: ${String(known.cause)}` });
+    log.info('login refused', {
+      code: known.code,
+      source,
+      error: known.cause === undefined ? known.message : `${known.message}: ${String(known.cause)}`,
+    });
     if (recorder.failure === null) {
       const masked = (text: string): string => {
         const bytes = Buffer.from(text.slice(0, 256), 'utf8');
         masker.text(bytes, 0, bytes.length, masker.newCounts());
         return jsonString(bytes.toString('utf8'));
       };
-      recorder.append('auth', '', `"ok":false,"code":${jsonString(known.code)},"user":${masked(attempt.user)},"resource":${masked(attempt.resource)},"source":${jsonString(source)}`);
+      recorder.append(
+        'auth',
+        '',
+        `"ok":false,"code":${jsonString(known.code)},"user":${masked(attempt.user)},"resource":${masked(attempt.resource)},"source":${jsonString(source)}`,
+      );
     }
     if (login.socket.destroyed) return;
     login.socket.on('error', () => {});
@@ -252,11 +303,22 @@ const clientError = (code: string, publicMessage: string, hint?: string): Gatewa
 /** Who presents a bad token learns that it is bad and, when it was good once, that it has expired: not which check it failed. */
 function publicForm(error: GatewayError): GatewayError {
   if (!error.code.startsWith('token_') || error.code === 'token_expired') return error;
-  return new GatewayError({ code: error.code, source: 'client', phase: 'login', publicMessage: 'the token was not accepted', hint: 'get a new one with: sluice token issue' });
+  return new GatewayError({
+    code: error.code,
+    source: 'client',
+    phase: 'login',
+    publicMessage: 'the token was not accepted',
+    hint: 'get a new one with: sluice token issue',
+  });
 }
 
 /** What the client gets once it is in: the server's parameters, and a cancel key of ours. */
-function greeting(login: ClientLogin, parameters: ReadonlyMap<string, string>, key: { pid: number; secret: Buffer }, session: PgSession): Buffer {
+function greeting(
+  login: ClientLogin,
+  parameters: ReadonlyMap<string, string>,
+  key: { pid: number; secret: Buffer },
+  session: PgSession,
+): Buffer {
   const { masker } = session.state.services;
   const parts: Buffer[] = [];
   const negotiation = login.negotiation();

@@ -83,7 +83,8 @@ export class ClientLogin implements ClientConnection {
     this.socket.write(authenticationCleartextPassword());
     const head = await this.#reader.read(5);
     const length = head.readUInt32BE(1);
-    if (head[0] !== Front.Password || length < 5 || length > MAX_PASSWORD_BYTES) throw refuse('frame_invalid', 'expected a password message');
+    if (head[0] !== Front.Password || length < 5 || length > MAX_PASSWORD_BYTES)
+      throw refuse('frame_invalid', 'expected a password message');
     const body = await this.#reader.read(length - 4);
     if (body.indexOf(0) !== body.length - 1) throw refuse('frame_invalid', 'invalid password message');
     return body.toString('utf8', 0, body.length - 1);

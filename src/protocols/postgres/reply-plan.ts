@@ -22,7 +22,12 @@ export class ReplyPlan {
   /** @param copy delimiters and header of a COPY, as the native side takes them. */
   constructor(columns: readonly ReplyColumn[], copy?: object) {
     this.columns = columns;
-    this.id = compileRowPlan(JSON.stringify({ columns: columns.map(({ mask, type, binary }) => ({ mask, type, binary })), ...(copy === undefined ? {} : { copy }) }));
+    this.id = compileRowPlan(
+      JSON.stringify({
+        columns: columns.map(({ mask, type, binary }) => ({ mask, type, binary })),
+        ...(copy === undefined ? {} : { copy }),
+      }),
+    );
     this.maskedColumns = columns.filter((column) => column.mask !== 'scan' && column.mask !== 'none').map((column) => column.name);
     freed.register(this, this.id);
   }
@@ -78,7 +83,11 @@ export function parseRowDescription(bytes: Buffer, from: number, to: number): De
  * The class of each column: by origin through the catalog, else by what the statement says of its outputs, and by its name
  * in any case. `unknown` origins make the second result true: the catalog should be read again.
  */
-export function planColumns(described: readonly DescribedColumn[], catalog: CatalogSnapshot, lineage: LineageOfStatement | null): { columns: ReplyColumn[]; unseen: boolean } {
+export function planColumns(
+  described: readonly DescribedColumn[],
+  catalog: CatalogSnapshot,
+  lineage: LineageOfStatement | null,
+): { columns: ReplyColumn[]; unseen: boolean } {
   let unseen = false;
   const outputs = lineage?.outputs ?? [];
   // Position by position only when no star hides how many columns an output stands for.
@@ -95,12 +104,21 @@ export function planColumns(described: readonly DescribedColumn[], catalog: Cata
       protect = derivedProtection(lineage, aligned ? outputs[i] : undefined, outputs);
     }
     const byName = wellKnownColumn(column.name);
-    return { name: column.name, mask: maskFor(strongest(protect, byName), derived && protect !== null), type: column.type, binary: column.binary };
+    return {
+      name: column.name,
+      mask: maskFor(strongest(protect, byName), derived && protect !== null),
+      type: column.type,
+      binary: column.binary,
+    };
   });
   return { columns, unseen };
 }
 
-function derivedProtection(lineage: LineageOfStatement | null, exact: LineageOfStatement['outputs'][number] | undefined, outputs: LineageOfStatement['outputs']): Protection | null {
+function derivedProtection(
+  lineage: LineageOfStatement | null,
+  exact: LineageOfStatement['outputs'][number] | undefined,
+  outputs: LineageOfStatement['outputs'],
+): Protection | null {
   if (lineage === null) return 'unknown';
   if (lineage.clean) return null;
   if (exact !== undefined) return exact.protect as Protection | null;

@@ -28,7 +28,13 @@ export class RowStream {
     try {
       final = this.#masker.feed(bytes, off, length, length === this.remaining, this.#state.counts);
     } catch (cause) {
-      throw new GatewayError({ code: 'mask_failed', source: 'gateway', phase: 'mask', cause, publicMessage: 'a large row could not be masked, so it was withheld' });
+      throw new GatewayError({
+        code: 'mask_failed',
+        source: 'gateway',
+        phase: 'mask',
+        cause,
+        publicMessage: 'a large row could not be masked, so it was withheld',
+      });
     }
     this.remaining -= final;
     this.#state.takeCounts(this.op);

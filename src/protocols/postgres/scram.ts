@@ -76,8 +76,10 @@ export class ScramClient {
     const nonce = fields.get('r') ?? '';
     const salt = Buffer.from(fields.get('s') ?? '', 'base64');
     const iterations = Number(fields.get('i'));
-    if (!nonce.startsWith(this.#nonce) || nonce.length <= this.#nonce.length || salt.length === 0) throw refuse('the target broke the SCRAM exchange');
-    if (!Number.isInteger(iterations) || iterations < 1 || iterations > MAX_ITERATIONS) throw refuse('the target asks for an unreasonable SCRAM iteration count');
+    if (!nonce.startsWith(this.#nonce) || nonce.length <= this.#nonce.length || salt.length === 0)
+      throw refuse('the target broke the SCRAM exchange');
+    if (!Number.isInteger(iterations) || iterations < 1 || iterations > MAX_ITERATIONS)
+      throw refuse('the target asks for an unreasonable SCRAM iteration count');
     const salted = await deriveKey(password.normalize('NFKC'), salt, iterations, 32, 'sha256');
     const clientKey = hmac(salted, 'Client Key');
     const storedKey = createHash('sha256').update(clientKey).digest();

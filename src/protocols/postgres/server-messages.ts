@@ -2,12 +2,12 @@ import { GatewayError } from '../../errors.ts';
 import type { Outbox } from '../../io/outbox.ts';
 import type { LineageOfStatement } from './analysis.ts';
 import { type Classified, UNKNOWN_LINEAGE } from './classifier.ts';
-import { copyPlan, COPY_FORMAT } from './copy-plan.ts';
+import { COPY_FORMAT, copyPlan } from './copy-plan.ts';
 import { maskErrorMessage, maskString } from './error-mask.ts';
 import { Back, cstringEnd, message, parameterStatus } from './messages.ts';
 import type { PgOperation } from './operation.ts';
-import { parseRowDescription, planColumns, ReplyPlan } from './reply-plan.ts';
 import type { ExpectedReply } from './replies.ts';
+import { parseRowDescription, planColumns, ReplyPlan } from './reply-plan.ts';
 import { RowStream } from './row-stream.ts';
 import { broken } from './server-pump.ts';
 import type { SessionState } from './session-state.ts';
@@ -38,7 +38,13 @@ export class ServerMessages {
     this.#state.fail(
       error instanceof GatewayError
         ? error
-        : new GatewayError({ code: 'internal', source: 'gateway', phase: 'mask', cause: error, publicMessage: 'the gateway failed on the reply, so it was withheld' }),
+        : new GatewayError({
+            code: 'internal',
+            source: 'gateway',
+            phase: 'mask',
+            cause: error,
+            publicMessage: 'the gateway failed on the reply, so it was withheld',
+          }),
     );
   }
 
@@ -117,7 +123,12 @@ export class ServerMessages {
         this.#copyOut = null;
         break;
       case Back.CopyBothResponse:
-        throw new GatewayError({ code: 'unsupported', source: 'client', phase: 'forward', publicMessage: 'replication is not supported through the gateway' });
+        throw new GatewayError({
+          code: 'unsupported',
+          source: 'client',
+          phase: 'forward',
+          publicMessage: 'replication is not supported through the gateway',
+        });
       default:
         throw broken(`a message of type ${type} that the gateway does not know`);
     }
@@ -145,7 +156,9 @@ export class ServerMessages {
         return;
       }
       const members = `"intent":${this.#passSeq}`;
-      out.forEach((bytes, from, to) => recorder.appendOutput(sid, members, bytes, from, to - from));
+      out.eachPiece((bytes, from, to) => {
+        recorder.appendOutput(sid, members, bytes, from, to - from);
+      });
       if (this.#passOp !== null) this.#passOp.hasOutput = true;
     }
     for (const op of results) recorder.append('result', sid, op.resultMembers(masker.ruleNames));
@@ -165,7 +178,12 @@ export class ServerMessages {
     const head = this.#state.replies.peek();
     const plan = head?.portal?.plan ?? null;
     if (head === undefined || plan === null || (head.kind !== 'query' && head.kind !== 'execute')) {
-      throw new GatewayError({ code: 'mask_failed', source: 'upstream', phase: 'mask', publicMessage: 'rows came without a description, so they were withheld' });
+      throw new GatewayError({
+        code: 'mask_failed',
+        source: 'upstream',
+        phase: 'mask',
+        publicMessage: 'rows came without a description, so they were withheld',
+      });
     }
     return { plan, op: head.op };
   }
@@ -191,7 +209,13 @@ export class ServerMessages {
 
   /** Books a masked run. Throws when the scanner refused it. */
   countRows(op: PgOperation | null, plan: ReplyPlan, count: number, length: number, bytes: number): void {
-    if (length < 0) throw new GatewayError({ code: 'mask_failed', source: 'upstream', phase: 'mask', publicMessage: 'the reply could not be masked, so it was withheld' });
+    if (length < 0)
+      throw new GatewayError({
+        code: 'mask_failed',
+        source: 'upstream',
+        phase: 'mask',
+        publicMessage: 'the reply could not be masked, so it was withheld',
+      });
     if (op !== null) {
       op.rows += count;
       op.bytes += bytes;
@@ -363,7 +387,12 @@ export class ServerMessages {
     const name = bytes.toString('utf8', at + 5, nameEnd);
     const value = bytes.toString('utf8', nameEnd + 1, end - 1);
     if (PINNED_SETTINGS.has(name) && !keepsPinned(name, value)) {
-      throw new GatewayError({ code: 'setting_changed', source: 'upstream', phase: 'classify', publicMessage: `"${name}" was changed on the server: statements can no longer be read safely` });
+      throw new GatewayError({
+        code: 'setting_changed',
+        source: 'upstream',
+        phase: 'classify',
+        publicMessage: `"${name}" was changed on the server: statements can no longer be read safely`,
+      });
     }
     out.insert(parameterStatus(name, maskString(this.#state, value)));
     this.#state.takeCounts(null);
@@ -386,4 +415,3 @@ function parameterTypes(bytes: Buffer, from: number, to: number): number[] {
   for (let i = 0; i < count && from + 6 + i * 4 <= to; i++) types.push(bytes.readUInt32BE(from + 2 + i * 4));
   return types;
 }
-

@@ -2,7 +2,7 @@ import { GatewayError } from '../../errors.ts';
 import type { Channel, ChannelHandler } from '../../io/channel.ts';
 import { Outbox } from '../../io/outbox.ts';
 import { Back } from './messages.ts';
-import { RowStream } from './row-stream.ts';
+import type { RowStream } from './row-stream.ts';
 import type { ServerMessages } from './server-messages.ts';
 import type { SessionState } from './session-state.ts';
 
@@ -132,7 +132,13 @@ export class ServerPump implements ChannelHandler {
     const length = this.#messages.maskRun(type, bytes, from, to, count);
     if (length === -2) {
       // A COPY row that goes on in a later message.
-      if (to - from > MAX_COPY_ROW) throw new GatewayError({ code: 'mask_failed', source: 'upstream', phase: 'mask', publicMessage: 'a COPY row is longer than the gateway can mask' });
+      if (to - from > MAX_COPY_ROW)
+        throw new GatewayError({
+          code: 'mask_failed',
+          source: 'upstream',
+          phase: 'mask',
+          publicMessage: 'a COPY row is longer than the gateway can mask',
+        });
       channel.want = to - from + 5;
       if (to < channel.end && bytes[to] !== type) throw broken('a COPY that ends inside a row');
       return false;
@@ -167,7 +173,15 @@ export class ServerPump implements ChannelHandler {
       (error: unknown) => {
         this.#busy = false;
         slab.unpin();
-        this.#messages.fail(new GatewayError({ code: 'mask_failed', source: 'gateway', phase: 'mask', cause: error, publicMessage: 'the reply could not be masked, so it was withheld' }));
+        this.#messages.fail(
+          new GatewayError({
+            code: 'mask_failed',
+            source: 'gateway',
+            phase: 'mask',
+            cause: error,
+            publicMessage: 'the reply could not be masked, so it was withheld',
+          }),
+        );
       },
     );
   }

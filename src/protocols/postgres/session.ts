@@ -99,7 +99,12 @@ export class PgSession implements Cancellable {
   fail(error: GatewayError): void {
     if (this.#ended) return;
     const { services, sid, client } = this.state;
-    services.log[error.code === 'shutting_down' ? 'info' : 'warn']('session ended by the gateway', { sid, code: error.code, phase: error.phase, error: error.cause === undefined ? error.message : `${error.message}: ${String(error.cause)}` });
+    services.log[error.code === 'shutting_down' ? 'info' : 'warn']('session ended by the gateway', {
+      sid,
+      code: error.code,
+      phase: error.phase,
+      error: error.cause === undefined ? error.message : `${error.message}: ${String(error.cause)}`,
+    });
     if (!client.closed) client.writeOwned(wireError(error, 'FATAL'));
     this.#end(error.code);
   }
@@ -115,7 +120,9 @@ export class PgSession implements Cancellable {
   }
 
   #shutDown(): void {
-    this.fail(new GatewayError({ code: 'shutting_down', source: 'gateway', phase: 'shutdown', publicMessage: 'the gateway is shutting down' }));
+    this.fail(
+      new GatewayError({ code: 'shutting_down', source: 'gateway', phase: 'shutdown', publicMessage: 'the gateway is shutting down' }),
+    );
   }
 
   #progress(): void {
@@ -132,7 +139,15 @@ export class PgSession implements Cancellable {
     const ending = this.#serverMessages.ending || this.state.client.closed;
     if (this.state.terminated) this.#end('client-closed');
     else if (ending || (error === null && this.state.replies.length === 0)) this.#end('upstream-closed');
-    else this.fail(new GatewayError({ code: 'upstream_lost', source: 'upstream', phase: 'forward', publicMessage: 'the connection to the target was lost; the outcome of what was running is unknown' }));
+    else
+      this.fail(
+        new GatewayError({
+          code: 'upstream_lost',
+          source: 'upstream',
+          phase: 'forward',
+          publicMessage: 'the connection to the target was lost; the outcome of what was running is unknown',
+        }),
+      );
   }
 
   #end(reason: string): void {

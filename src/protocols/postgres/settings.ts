@@ -40,7 +40,9 @@ export function keepsPinned(name: string, value: string): boolean {
   return given === 'on' || given === 'true' || given === 'yes' || given === '1';
 }
 
-export type StartupSettings = { readonly ok: true; readonly settings: Map<string, string>; readonly applicationName: string } | { readonly ok: false; readonly message: string };
+export type StartupSettings =
+  | { readonly ok: true; readonly settings: Map<string, string>; readonly applicationName: string }
+  | { readonly ok: false; readonly message: string };
 
 /**
  * What of a client's start-up parameters goes to the server. `_pq_.` extensions are negotiated elsewhere; `user`, `database`
@@ -64,7 +66,8 @@ export function startupSettings(parameters: ReadonlyMap<string, string>): Startu
       if (!keepsPinned(name, value) && !(name === 'client_encoding' && norm(value) === 'auto')) {
         return { ok: false, message: `parameter "${name}" cannot be changed to "${value}": it is pinned to ${PINNED_SETTINGS.get(name)}` };
       }
-    } else if (!STARTUP_SETTINGS.has(name)) return { ok: false, message: `start-up parameter "${name}" is not allowed: use SET after connecting` };
+    } else if (!STARTUP_SETTINGS.has(name))
+      return { ok: false, message: `start-up parameter "${name}" is not allowed: use SET after connecting` };
     else settings.set(name, value);
   }
   return { ok: true, settings, applicationName };
@@ -109,7 +112,10 @@ function parseOptions(options: string): [string, string][] | null {
  * '...'`: the name is a constant after all. The literals hold neither quote nor backslash, so that nothing can hide in them.
  */
 export function settingFromView(text: string): { name: string; value: string; local: boolean } | null {
-  const found = /^\s*select\s+(?:pg_catalog\.)?set_config\(name, '([^'\\]*)', (true|false)\)\s+from\s+(?:pg_catalog\.)?pg_settings\s+where\s+name\s*=\s*'([a-z_]+)'\s*;?\s*$/i.exec(text);
+  const found =
+    /^\s*select\s+(?:pg_catalog\.)?set_config\(name, '([^'\\]*)', (true|false)\)\s+from\s+(?:pg_catalog\.)?pg_settings\s+where\s+name\s*=\s*'([a-z_]+)'\s*;?\s*$/i.exec(
+      text,
+    );
   const [, value = '', local = '', name = ''] = found ?? [];
   return found === null ? null : { name, value, local: local.toLowerCase() === 'true' };
 }

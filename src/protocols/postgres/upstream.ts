@@ -1,7 +1,7 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { connect as netConnect, type Socket } from 'node:net';
-import { connect as tlsConnect, type ConnectionOptions, type TLSSocket } from 'node:tls';
+import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from 'node:tls';
 import { serialize } from 'pg-protocol';
 import type { Resource } from '../../config/model.ts';
 import { GatewayError } from '../../errors.ts';
@@ -58,7 +58,8 @@ export async function dial(resource: Resource, timeoutMs: number): Promise<{ soc
     socket.write(sslRequest());
     const answer = await reader.read(1);
     const rest = reader.detach();
-    if (answer[0] !== 0x53) throw failed('upstream_tls_refused', `target "${resource.name}" offers no TLS, and its tls setting is ${resource.tls}`);
+    if (answer[0] !== 0x53)
+      throw failed('upstream_tls_refused', `target "${resource.name}" offers no TLS, and its tls setting is ${resource.tls}`);
     // Bytes behind the answer would be believed as if they had come encrypted (CVE-2021-23222).
     if (rest.length > 0) throw failed('upstream_protocol', `target "${resource.name}" sent cleartext after it agreed to TLS`);
     return { socket, tls: await startTls(socket, resource) };
@@ -82,7 +83,9 @@ function startTls(socket: Socket, resource: Resource): Promise<TLSSocket> {
       secure.removeAllListeners('error');
       resolve(secure);
     });
-    secure.once('error', (cause) => reject(failed('upstream_tls_failed', `TLS to target "${resource.name}" failed: ${cause.message}`, cause)));
+    secure.once('error', (cause) =>
+      reject(failed('upstream_tls_failed', `TLS to target "${resource.name}" failed: ${cause.message}`, cause)),
+    );
   });
 }
 
@@ -99,7 +102,9 @@ export async function connectUpstream(login: UpstreamLogin): Promise<Upstream> {
     return { socket: stream, secure: tls !== null, rest: reader.detach(), ...session };
   } catch (error) {
     stream.destroy();
-    throw error instanceof GatewayError ? error : failed('upstream_unreachable', `target "${login.resource.name}" closed the connection during log-in`, error);
+    throw error instanceof GatewayError
+      ? error
+      : failed('upstream_unreachable', `target "${login.resource.name}" closed the connection during log-in`, error);
   } finally {
     clearTimeout(timer);
   }
@@ -127,7 +132,8 @@ class LoginPhase {
     for (;;) {
       const head = await this.#reader.read(5);
       const length = head.readInt32BE(1) - 4;
-      if (length < 0 || length > MAX_LOGIN_MESSAGE) throw failed('upstream_protocol', `target "${this.#login.resource.name}" does not speak the protocol expected of it`);
+      if (length < 0 || length > MAX_LOGIN_MESSAGE)
+        throw failed('upstream_protocol', `target "${this.#login.resource.name}" does not speak the protocol expected of it`);
       const body = length === 0 ? Buffer.alloc(0) : await this.#reader.read(length);
       switch (head[0]) {
         case Back.Authentication:
@@ -166,7 +172,8 @@ class LoginPhase {
     const { password, user } = this.#login;
     switch (body.readInt32BE(0)) {
       case 0:
-        if (this.#scram !== null && !this.#proved) throw failed('upstream_auth_failed', 'the target did not prove that it knows the password');
+        if (this.#scram !== null && !this.#proved)
+          throw failed('upstream_auth_failed', 'the target did not prove that it knows the password');
         return;
       case 3:
         if (this.#tls === null && !isLoopback(this.#login.resource.host)) {
@@ -175,13 +182,18 @@ class LoginPhase {
         this.#stream.write(serialize.password(password));
         return;
       case 5: {
-        const inner = createHash('md5').update(password + user).digest('hex');
+        const inner = createHash('md5')
+          .update(password + user)
+          .digest('hex');
         const outer = createHash('md5').update(inner).update(body.subarray(4, 8)).digest('hex');
         this.#stream.write(serialize.password(`md5${outer}`));
         return;
       }
       case 10: {
-        const offered = body.toString('utf8', 4).split('\0').filter((name) => name !== '');
+        const offered = body
+          .toString('utf8', 4)
+          .split('\0')
+          .filter((name) => name !== '');
         const certificate = this.#tls?.getPeerCertificate().raw;
         const endPoint = certificate === undefined ? null : tlsServerEndPoint(new X509Certificate(certificate));
         this.#scram = new ScramClient(offered, endPoint);
@@ -198,7 +210,10 @@ class LoginPhase {
         this.#proved = true;
         return;
     }
-    throw failed('upstream_auth_failed', `target "${this.#login.resource.name}" asks for a way of authentication that the gateway does not know`);
+    throw failed(
+      'upstream_auth_failed',
+      `target "${this.#login.resource.name}" asks for a way of authentication that the gateway does not know`,
+    );
   }
 }
 
