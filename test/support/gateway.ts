@@ -23,6 +23,8 @@ export interface GatewayOptions {
   /** Take cleartext logins on loopback. */
   readonly plaintext?: boolean;
   readonly env?: Readonly<Record<string, string>>;
+  /** A script to run in place of the command line's `gateway`; it gets `--config FILE` and prints `ready` as well. */
+  readonly program?: string;
   /** Keeps the folder (configuration, record, log) after `stop`. */
   readonly keep?: boolean;
 }
@@ -65,7 +67,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   };
   writeFileSync(config, stringify(text), { mode: 0o600 });
   const env = { ...process.env, ...options.env };
-  let child = await launch(dir, config, env);
+  const args = options.program === undefined ? [...cli, 'gateway'] : [cli[0] ?? '', options.program];
+  const started = (): Promise<ChildProcess> => launch(dir, [...args, '--config', config], env);
+  let child = await started();
   const pidFile = join(dir, 'pid');
   writeFileSync(pidFile, String(child.pid));
   const watchdog = watch(`kill -KILL "$(cat "$1/pid")"\n${options.keep ? '' : 'rm -rf "$1"'}`, [dir]);
@@ -100,7 +104,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     log: () => readFileSync(join(dir, 'log'), 'utf8'),
     kill: (signal) => end(child, signal),
     async start() {
-      child = await launch(dir, config, env);
+      child = await started();
       writeFileSync(pidFile, String(child.pid));
     },
     async stop() {
@@ -113,9 +117,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 }
 
 /** Starts the process and waits for the line `ready`. In a session of its own, as a service manager does it. */
-async function launch(dir: string, config: string, env: NodeJS.ProcessEnv): Promise<ChildProcess> {
+async function launch(dir: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<ChildProcess> {
   const log = openSync(join(dir, 'log'), 'a');
-  const child = spawn(process.execPath, [...cli, 'gateway', '--config', config], {
+  const child = spawn(process.execPath, args, {
     cwd: root,
     detached: true,
     stdio: ['ignore', 'pipe', log],
