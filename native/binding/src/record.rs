@@ -7,9 +7,11 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 
-use napi::bindgen_prelude::{Buffer, Error, Result, Status, Uint8ArraySlice};
+use napi::bindgen_prelude::{Buffer, Error, Result, Status};
 use napi_derive::napi;
 use sluice_core::record::{Chain, to_hex};
+
+use crate::call::Bytes;
 
 /// The chain and Merkle state of one record directory.
 #[napi]
@@ -32,23 +34,14 @@ impl RecordChain {
 
     /// Completes `count` lines in place.
     #[napi]
-    pub fn seal(&mut self, mut buf: Uint8ArraySlice, off: u32, len: u32, count: u32) -> Result<()> {
-        // SAFETY: JavaScript is not running while this call is, and the batch is the caller's own memory, which no
-        // other thread has.
-        let bytes = unsafe { buf.as_mut() };
-        let batch = span(off, len)
-            .and_then(|(start, end)| bytes.get_mut(start..end))
-            .ok_or_else(|| invalid("offset and length reach past the buffer"))?;
-        self.chain.seal(batch, u64::from(count)).map_err(invalid)
+    pub fn seal(&mut self, buf: Bytes<'_>, off: u32, len: u32, count: u32) -> Result<()> {
+        self.chain.seal(buf.change(off, len)?, u64::from(count)).map_err(invalid)
     }
 
     /// Follows sealed lines; returns how many continue the chain.
     #[napi]
-    pub fn follow(&mut self, buf: Uint8ArraySlice, off: u32, len: u32) -> Result<u32> {
-        let lines = span(off, len)
-            .and_then(|(start, end)| buf.get(start..end))
-            .ok_or_else(|| invalid("offset and length reach past the buffer"))?;
-        let (count, _) = self.chain.follow(lines);
+    pub fn follow(&mut self, buf: Bytes<'_>, off: u32, len: u32) -> Result<u32> {
+        let (count, _) = self.chain.follow(buf.read(off, len)?);
         u32::try_from(count).map_err(|_| invalid("too many lines"))
     }
 
@@ -118,11 +111,6 @@ impl RecordLock {
     pub fn release(&mut self) {
         self.file = None;
     }
-}
-
-fn span(off: u32, len: u32) -> Option<(usize, usize)> {
-    let start = usize::try_from(off).ok()?;
-    Some((start, start.checked_add(usize::try_from(len).ok()?)?))
 }
 
 fn invalid<R: ToString>(reason: R) -> Error {

@@ -1,17 +1,18 @@
 //! The scanner: see `index.d.ts`. Rule sets and row plans live in process-wide registries, so that every thread that
 //! loads the addon shares them.
 
+use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use napi::bindgen_prelude::{Error, Result, Status, Uint8ArraySlice, Uint32ArraySlice};
+use napi::bindgen_prelude::{Error, Result, Status};
 use napi_derive::napi;
 use sluice_core::postgres::{
-    CopyFormat, CopyOutcome, RowPlan, StreamKind, StreamMasker as Stream, mask_copy as mask_copy_run,
-    mask_rows as mask_row_run,
+    CopyFormat, CopyOutcome, RowPlan, StreamKind, StreamMasker as Stream, mask_copy as mask_copy_run, mask_rows as mask_row_run,
 };
 use sluice_core::scanner::{RuleSet, ScanError};
 
+use crate::call::{Bytes, Call, Counts, Function, invalid};
 use crate::registry::registry;
 
 registry!(RULES, RuleSet, "rule set");
@@ -43,17 +44,18 @@ pub fn rule_names(rules: u32) -> Result<Vec<String>> {
 }
 
 /// Masks free text in place.
-///
-/// # Errors
-/// A bad argument, or the text could not be scanned.
-#[napi]
-pub fn mask_text(rules: u32, mut buf: Uint8ArraySlice, off: u32, len: u32, mut counts: Uint32ArraySlice) -> Result<u32> {
-    guarded(|| {
-        RULES::with(rules, |rules| {
-            let (text, counts) = target(&mut buf, off, len, &mut counts, rules.names().len())?;
-            rules.mask_text(text, counts).map_err(failed)
+pub(crate) struct MaskText;
+
+impl Function for MaskText {
+    const NAME: &'static CStr = c"maskText";
+
+    fn call(call: &Call) -> Result<f64> {
+        let (off, len) = (call.integer(2)?, call.integer(3)?);
+        RULES::with(call.integer(0)?, |rules| {
+            let (text, counts) = call.bytes(1)?.with_counts(off, len, call.counts(4)?, rules.names().len())?;
+            Ok(f64::from(rules.mask_text(text, counts).map_err(failed)?))
         })
-    })
+    }
 }
 
 /// Compiles a row plan.
@@ -73,48 +75,41 @@ pub fn drop_row_plan(plan: u32) {
 }
 
 /// Masks a run of complete `DataRow` messages in place; returns the new length, -1 when malformed.
-///
-/// # Errors
-/// A bad argument, or the run could not be scanned.
-#[napi]
-pub fn mask_rows(rules: u32, plan: u32, mut buf: Uint8ArraySlice, off: u32, len: u32, mut counts: Uint32ArraySlice) -> Result<f64> {
-    guarded(|| {
-        RULES::with(rules, |rules| {
-            PLANS::with(plan, |plan| {
-                let (run, counts) = target(&mut buf, off, len, &mut counts, rules.names().len() + 1)?;
+pub(crate) struct MaskRows;
+
+impl Function for MaskRows {
+    const NAME: &'static CStr = c"maskRows";
+
+    fn call(call: &Call) -> Result<f64> {
+        let (off, len) = (call.integer(3)?, call.integer(4)?);
+        RULES::with(call.integer(0)?, |rules| {
+            PLANS::with(call.integer(1)?, |plan| {
+                let (run, counts) = call.bytes(2)?.with_counts(off, len, call.counts(5)?, rules.names().len() + 1)?;
                 Ok(mask_row_run(rules, plan, run, counts).map_err(failed)?.map_or(-1.0, length))
             })
         })
-    })
+    }
 }
 
 /// Masks a run of complete `CopyData` messages in place; returns the new length, -1 when malformed, -2 when it does not end
 /// at the end of a row.
-///
-/// # Errors
-/// A bad argument, or the run could not be scanned.
-#[napi]
-#[expect(clippy::too_many_arguments, reason = "the interface of index.d.ts")]
-pub fn mask_copy(
-    rules: u32,
-    plan: u32,
-    format: u32,
-    first: bool,
-    mut buf: Uint8ArraySlice,
-    off: u32,
-    len: u32,
-    mut counts: Uint32ArraySlice,
-) -> Result<f64> {
-    guarded(|| {
-        let format = match format {
+pub(crate) struct MaskCopy;
+
+impl Function for MaskCopy {
+    const NAME: &'static CStr = c"maskCopy";
+
+    fn call(call: &Call) -> Result<f64> {
+        let format = match call.integer(2)? {
             1 => CopyFormat::Text,
             2 => CopyFormat::Csv,
             3 => CopyFormat::Binary,
             other => return Err(invalid(format!("there is no COPY format {other}; 1 is text, 2 CSV, 3 binary"))),
         };
-        RULES::with(rules, |rules| {
-            PLANS::with(plan, |plan| {
-                let (run, counts) = target(&mut buf, off, len, &mut counts, rules.names().len() + 1)?;
+        let first = call.boolean(3)?;
+        let (off, len) = (call.integer(5)?, call.integer(6)?);
+        RULES::with(call.integer(0)?, |rules| {
+            PLANS::with(call.integer(1)?, |plan| {
+                let (run, counts) = call.bytes(4)?.with_counts(off, len, call.counts(7)?, rules.names().len() + 1)?;
                 Ok(match mask_copy_run(rules, plan, format, first, run, counts).map_err(failed)? {
                     CopyOutcome::Masked(bytes) => length(bytes),
                     CopyOutcome::Malformed => -1.0,
@@ -122,7 +117,7 @@ pub fn mask_copy(
                 })
             })
         })
-    })
+    }
 }
 
 /// Masks one row too large to hold whole.
@@ -155,7 +150,12 @@ impl StreamMasker {
             }
         };
         let plan = PLANS::get(plan)?;
-        Ok(Self { rules: RULES::get(rules)?, stream: Stream::new(&plan, kind), plan, failed: false })
+        Ok(Self {
+            rules: RULES::get(rules)?,
+            stream: Stream::new(&plan, kind),
+            plan,
+            failed: false,
+        })
     }
 
     /// Masks in place what it can; returns how many bytes are final.
@@ -163,18 +163,11 @@ impl StreamMasker {
     /// # Errors
     /// A bad argument, a broken stream, or a value that cannot carry a mask.
     #[napi]
-    pub fn feed(
-        &mut self,
-        mut buf: Uint8ArraySlice,
-        off: u32,
-        len: u32,
-        last: bool,
-        mut counts: Uint32ArraySlice,
-    ) -> Result<f64> {
+    pub fn feed(&mut self, buf: Bytes<'_>, off: u32, len: u32, last: bool, counts: Counts<'_>) -> Result<f64> {
         if self.failed {
             return Err(invalid("the stream has failed before".to_owned()));
         }
-        let (chunk, counts) = target(&mut buf, off, len, &mut counts, self.rules.names().len() + 1)?;
+        let (chunk, counts) = buf.with_counts(off, len, counts, self.rules.names().len() + 1)?;
         self.failed = true;
         let done = guarded(|| {
             self.stream
@@ -197,38 +190,6 @@ impl StreamMasker {
 #[expect(clippy::cast_precision_loss, reason = "never above 2^32")]
 fn length(bytes: usize) -> f64 {
     bytes as f64
-}
-
-/// The bytes to mask and the counts, once it is certain that both are there and are not the same memory.
-fn target<'a>(
-    buf: &'a mut Uint8ArraySlice,
-    off: u32,
-    len: u32,
-    counts: &'a mut Uint32ArraySlice,
-    needed: usize,
-) -> Result<(&'a mut [u8], &'a mut [u32])> {
-    if counts.len() < needed {
-        return Err(invalid(format!("counts has {} elements; it takes {needed}", counts.len())));
-    }
-    let counted = counts.as_ptr_range();
-    let masked = buf.as_ptr_range();
-    if !buf.is_empty() && masked.start.addr() < counted.end.addr() && counted.start.addr() < masked.end.addr() {
-        return Err(invalid("counts lies inside the buffer".to_owned()));
-    }
-    let total = buf.len();
-    // SAFETY: both are JavaScript's memory, which stays where it is while this call runs, and they do not overlap (seen
-    // above). No JavaScript of this thread runs meanwhile; memory shared with other threads has one owner at a time by
-    // the rule of whoever shares it.
-    let (bytes, counts) = unsafe { (buf.as_mut(), counts.as_mut()) };
-    let span = (off as usize).checked_add(len as usize).and_then(|end| bytes.get_mut(off as usize..end));
-    match span {
-        Some(span) => Ok((span, counts)),
-        None => Err(invalid(format!("offset {off} and length {len} reach past the buffer of {total} bytes"))),
-    }
-}
-
-fn invalid(message: String) -> Error {
-    Error::new(Status::InvalidArg, message)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "used as a function for map_err")]
