@@ -274,10 +274,15 @@ class PostgresListener implements ProtocolListener {
         `"ok":false,"code":${jsonString(known.code)},"user":${masked(attempt.user)},"resource":${masked(attempt.resource)},"source":${jsonString(source)}`,
       );
     }
-    if (login.socket.destroyed) return;
     login.socket.on('error', () => {});
-    login.socket.end(wireError(publicForm(known), 'FATAL'));
-    setTimeout(() => login.socket.destroy(), 1000).unref();
+    // Who is refused learns it when the record has it, not before; when the record has failed, at once.
+    recorder.whenRecorded({
+      onRecorded: () => {
+        if (login.socket.destroyed) return;
+        login.socket.end(wireError(publicForm(known), 'FATAL'));
+        setTimeout(() => login.socket.destroy(), 1000).unref();
+      },
+    });
   }
 
   #pool(resource: Resource): ResourcePool {

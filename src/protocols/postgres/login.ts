@@ -142,14 +142,12 @@ export class ClientLogin implements ClientConnection {
       secure.on('error', gone);
       secure.once('close', gone);
     });
-    if (direct && secure.alpnProtocol !== 'postgresql') {
-      secure.destroy();
-      throw refuse('login_failed', 'direct TLS needs the application protocol "postgresql"');
-    }
     secure.removeAllListeners('error');
     this.socket = secure;
     this.secure = true;
     this.#reader = new ByteReader(secure);
+    // Without it another protocol's client could be led here and its bytes taken for ours (ALPACA).
+    if (direct && secure.alpnProtocol !== 'postgresql') throw refuse('login_failed', 'direct TLS needs the application protocol "postgresql"');
   }
 }
 
