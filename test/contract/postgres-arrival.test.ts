@@ -71,7 +71,10 @@ test('bytes sent in clear behind SSLRequest are not taken for bytes of the sessi
 test('direct TLS without the application protocol is refused', async () => {
   const socket = connectTls({ port: stage.gateway.port, host: '127.0.0.1', rejectUnauthorized: false });
   socket.on('error', () => {});
+  const said: Buffer[] = [];
+  socket.on('data', (bytes: Buffer) => said.push(bytes));
   await once(socket, 'close');
+  assert.match(Buffer.concat(said).toString('latin1'), /^E.*FATAL.*C28P01/s);
   assert.ok(stage.record().some((line) => line.type === 'auth' && line['ok'] === false && line['code'] === 'login_failed'));
 });
 
