@@ -121,7 +121,7 @@ class PostgresListener implements ProtocolListener {
       const session = this.#cancelKeys.find(arrival.pid, arrival.secret);
       if (session === null) services.recorder.append('auth', '', `"ok":false,"code":"cancel_key_unknown","source":${jsonString(source)}`);
       else session.cancel(source);
-      login.socket.end();
+      services.recorder.whenRecorded({ onRecorded: () => login.socket.end() });
       return;
     }
     const user = login.parameters.get('user') ?? '';
