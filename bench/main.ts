@@ -1,0 +1,78 @@
+import { spawnSync } from 'node:child_process';
+import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { describeMachine, load, machine } from './lib/machine.ts';
+import type { BenchFile, Result, SuiteOutput } from './lib/result.ts';
+import { rustBenches } from './lib/rust.ts';
+import { table } from './lib/table.ts';
+
+/**
+ * Micro benches. Every one asserts what it computes before it is timed.
+ *   npm run bench [-- --filter TEXT] [--quick] [--time MS] [--json FILE] [--rust]
+ * --filter: only benches whose `suite/name` has TEXT. --quick: short runs, to see that all still work. --rust: criterion too.
+ */
+const { values } = parseArgs({
+  options: {
+    filter: { type: 'string', default: '' },
+    quick: { type: 'boolean', default: false },
+    time: { type: 'string' },
+    json: { type: 'string' },
+    rust: { type: 'boolean', default: false },
+  },
+});
+const time = Number(values.time ?? (values.quick ? 40 : 300));
+if (!(time > 0)) {
+  process.stderr.write('bench: --time takes milliseconds, more than 0\n');
+  process.exit(2);
+}
+
+const here = dirname(fileURLToPath(import.meta.url));
+const loadBefore = load();
+const results: Result[] = [];
+const notes: string[] = [];
+const folder = mkdtempSync(join(tmpdir(), 'sluice-bench-'));
+let failed = false;
+try {
+  for (const file of globSync('micro/*.ts', { cwd: here }).sort()) {
+    const name = basename(file, '.ts');
+    if (!mayMatch(name, values.filter)) continue;
+    process.stderr.write(`bench: ${name} ...\n`);
+    const output = join(folder, `${name}.json`);
+    const args = ['--disable-warning=ExperimentalWarning', join(here, 'lib', 'run-suite.ts'), name, String(time), values.filter, output];
+    const done = spawnSync(process.execPath, args, { stdio: ['ignore', 2, 2] });
+    if (done.error) throw done.error;
+    if (done.status !== 0) {
+      process.stderr.write(`bench: ${name} FAILED\n`);
+      failed = true;
+      continue;
+    }
+    const found = JSON.parse(readFileSync(output, 'utf8')) as SuiteOutput;
+    results.push(...found.results);
+    notes.push(...found.notes.map((note) => `${name}: ${note}`));
+  }
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+
+const about = machine(loadBefore);
+process.stdout.write(`${describeMachine(about)}\n\n${table(results)}\n`);
+if (notes.length > 0) process.stdout.write(`\n${notes.join('\n')}\n`);
+if (values.json !== undefined) {
+  const file: BenchFile = { date: new Date().toISOString(), machine: about, results, notes };
+  writeFileSync(values.json, `${JSON.stringify(file, null, 2)}\n`);
+}
+if (values.rust) process.stdout.write(`\n${rustBenches(dirname(here), values.filter)}\n`);
+if (results.length === 0 && !values.rust) {
+  process.stderr.write(`bench: no bench has ${JSON.stringify(values.filter)} in its name\n`);
+  failed = true;
+}
+process.exitCode = failed ? 1 : 0;
+
+/** Whether a suite can have a bench that the filter wants: so `masking/row` need not start the others. */
+function mayMatch(suite: string, filter: string): boolean {
+  const slash = filter.indexOf('/');
+  return slash === -1 || suite.endsWith(filter.slice(0, slash));
+}
