@@ -53,15 +53,26 @@ export class CatalogClient {
   }
 
   async #run(text: string): Promise<(string | null)[][]> {
-    this.#connection ??= Connection.open(this.#login, () => {
-      this.#connection = null;
-    });
+    const connection = this.#connection ?? this.#open();
     try {
-      return await (await this.#connection).query(text);
+      return await (await connection).query(text, this.#login.timeoutMs);
     } catch (error) {
-      this.#connection = null;
+      if (this.#connection === connection) this.#connection = null;
+      connection.then(
+        (open) => open.destroy(),
+        () => {},
+      );
       throw error;
     }
+  }
+
+  #open(): Promise<Connection> {
+    const connection = Connection.open(this.#login, () => {
+      // By then another one may have taken its place.
+      if (this.#connection === connection) this.#connection = null;
+    });
+    this.#connection = connection;
+    return connection;
   }
 }
 
@@ -91,12 +102,18 @@ class Connection {
     return new Connection(socket, onClose);
   }
 
-  query(text: string): Promise<(string | null)[][]> {
-    return new Promise((resolve, reject) => {
+  /** A target that has gone silent fails the query after `timeoutMs`: log-ins and statements wait for it. */
+  query(text: string, timeoutMs: number): Promise<(string | null)[][]> {
+    const timer = setTimeout(() => this.#settle(lost(new Error('timed out'))), timeoutMs);
+    return new Promise<(string | null)[][]>((resolve, reject) => {
       this.#running = { rows: [], failure: null, resolve, reject };
       this.#socket.ref();
       this.#socket.write(serialize.query(text));
-    });
+    }).finally(() => clearTimeout(timer));
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
   }
 
   end(): void {

@@ -159,13 +159,12 @@ export class Catalog {
 
   async #load(): Promise<CatalogSnapshot> {
     const satisfies = this.#wanted;
-    const [rows, views, inherits, functions, operators] = await Promise.all([
-      this.#client.query(RELATIONS),
-      this.#client.query(VIEWS),
-      this.#client.query(INHERITS),
-      this.#client.query(FUNCTIONS),
-      this.#client.query(OPERATORS),
-    ]);
+    // One after the other: the first that fails is the last that is asked.
+    const rows = await this.#client.query(RELATIONS);
+    const views = await this.#client.query(VIEWS);
+    const inherits = await this.#client.query(INHERITS);
+    const functions = await this.#client.query(FUNCTIONS);
+    const operators = await this.#client.query(OPERATORS);
     const relations = this.#relations(rows);
     const names = (found: (string | null)[][]): string[] => found.map((row) => (row[0] ?? '').toLowerCase());
     const base = { userFunctions: names(functions), userOperators: names(operators) };
