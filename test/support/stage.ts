@@ -126,11 +126,12 @@ export function readRecord(recordDir: string): RecordLine[] {
 }
 
 async function settled(recordDir: string): Promise<RecordLine[]> {
-  for (;;) {
+  for (const deadline = Date.now() + 30_000; ; ) {
     const lines = readRecord(recordDir);
     const sessions = lines.filter((line) => line.type === 'session');
     const ended = new Set(sessions.filter((line) => line['event'] === 'end').map((line) => line.sid));
     if (sessions.every((line) => ended.has(line.sid))) return lines;
+    if (Date.now() > deadline) throw new Error('a session is still open');
     // The end of a session comes by the event loop of another process: give it the processor.
     await nextTurn();
   }
