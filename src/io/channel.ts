@@ -138,7 +138,13 @@ export class Channel {
     if (from >= to) return true;
     slab.pin();
     this.#inFlight.push(slab);
-    return this.#write(slab.bytes.subarray(from, to));
+    const ready = this.#write(slab.bytes.subarray(from, to));
+    if (this.socket.writableLength === 0) {
+      // The system took it all at once, as it usually does: the slab need not wait for the callback to be used again.
+      this.#inFlight[this.#inFlight.length - 1] = null;
+      slab.unpin();
+    }
+    return ready;
   }
 
   /** Writes bytes that the caller gives away. */
@@ -225,7 +231,7 @@ export class Channel {
   /** Memory for the next read: asked for after each one, and valid until it is filled, however long reading pauses. */
   #grant(): Uint8Array {
     this.#makeRoom(MIN_ROOM);
-    return this.slab.bytes.subarray(this.end);
+    return this.end === 0 ? this.slab.bytes : this.slab.bytes.subarray(this.end);
   }
 
   #makeRoom(least: number): void {
