@@ -1,32 +1,27 @@
 import { GatewayError } from '../../errors.ts';
 import type { Outbox } from '../../io/outbox.ts';
 import type { Decision } from '../../policy/model.ts';
-import { jsonBytes, jsonString } from '../../recording/json.ts';
-import { type BindMessage, parseBind, recordedParams } from './bind-record.ts';
-import type { CatalogSnapshot } from './catalog.ts';
+import { parseBind } from './bind-record.ts';
 import { type Classified, deny } from './classifier.ts';
+import { ClientRecord } from './client-record.ts';
 import { CopyInRecorder } from './copy-in.ts';
 import { denialResponse, deniedBind, deniedExecute, deniedParse, deniedQuery, newNonce } from './denial.ts';
-import { maskLiterals } from './literals.ts';
 import { cstringEnd, describePortal, errorResponse, Front } from './messages.ts';
-import { PgOperation } from './operation.ts';
 import type { ExpectedReply } from './replies.ts';
 import type { SessionState } from './session-state.ts';
 import type { Portal, Statement, Undo } from './statements.ts';
-
-/** Messages from this length on may hold a text that the classifier wants to have analyzed elsewhere. */
-const LONG_MESSAGE = 64 * 1024;
 
 type Reply = Partial<ExpectedReply> & Pick<ExpectedReply, 'kind'>;
 
 /** The frontend messages, one by one: what each does to the names, the record and the queue of replies. */
 export class ClientMessages {
   readonly #state: SessionState;
+  readonly #record: ClientRecord;
   #copyIn: CopyInRecorder | null = null;
-  #preparing = false;
 
   constructor(state: SessionState) {
     this.#state = state;
+    this.#record = new ClientRecord(state);
   }
 
   fail(error: unknown): void {
@@ -41,45 +36,6 @@ export class ClientMessages {
             publicMessage: 'the gateway failed on this message, so it was not forwarded',
           }),
     );
-  }
-
-  /** Whether the message refers to something that the server has not settled yet: then it waits for the replies before it. */
-  mustWait(type: number, bytes: Buffer, at: number, total: number): boolean {
-    const state = this.#state;
-    const { replies } = state;
-    if (replies.length === 0) state.barrier = false;
-    if (state.catalog.stale && (type === Front.Query || type === Front.Parse || type === Front.Bind)) {
-      if (replies.length === 0) this.#refreshCatalog();
-      return true;
-    }
-    if (total > LONG_MESSAGE && this.#preparesText(type, bytes, at, at + total)) return true;
-    if (replies.length === 0) return false;
-    // Data before the server asked for it could not be told from what it will ignore.
-    if ((type === Front.CopyData || type === Front.CopyDone || type === Front.CopyFail) && state.copyIn === null) return true;
-    if (state.barrier) return type !== Front.CopyData && type !== Front.CopyDone && type !== Front.CopyFail;
-    switch (type) {
-      case Front.Query:
-        return this.#classify(bytes, at + 5, at + total - 1).barrier;
-      case Front.Parse:
-        return state.statements.unsettled(cstring(bytes, at + 5, at + total), state.group);
-      case Front.Bind: {
-        const portalEnd = cstringEnd(bytes, at + 5, at + total);
-        if (portalEnd === -1) return false;
-        const portal = bytes.toString('utf8', at + 5, portalEnd);
-        return (
-          state.portals.unsettled(portal, state.group) || state.statements.unsettled(cstring(bytes, portalEnd + 1, at + total), state.group)
-        );
-      }
-      case Front.Execute:
-        return state.portals.unsettled(cstring(bytes, at + 5, at + total), state.group);
-      case Front.Describe:
-      case Front.Close: {
-        const name = cstring(bytes, at + 6, at + total);
-        return bytes[at + 5] === 0x53 ? state.statements.unsettled(name, state.group) : state.portals.unsettled(name, state.group);
-      }
-      default:
-        return false;
-    }
   }
 
   /** Takes one whole message into `out`. True when a line was added to the record. */
@@ -150,87 +106,17 @@ export class ClientMessages {
     this.#state.replies.push({ op: null, ours: false, statement: null, portal: null, undo: null, nonce: '', substitute: null, ...reply });
   }
 
-  #catalog(): CatalogSnapshot {
-    const snapshot = this.#state.catalog.current;
-    if (snapshot === null)
-      throw new GatewayError({
-        code: 'upstream_lost',
-        source: 'gateway',
-        phase: 'classify',
-        publicMessage: 'the catalog of the target is not known',
-      });
-    return snapshot;
-  }
-
-  /** Reads the catalog anew and lets the client go on afterwards. */
-  #refreshCatalog(): void {
-    const state = this.#state;
-    state.catalog.fresh().then(
-      () => {
-        state.client.poke();
-        state.client.resume();
-      },
-      (error: unknown) => this.fail(error),
-    );
-  }
-
-  /** A long text is analyzed elsewhere first; the client goes on when that is done. */
-  #preparesText(type: number, bytes: Buffer, at: number, end: number): boolean {
-    if (type !== Front.Query && type !== Front.Parse) return false;
-    if (this.#preparing) return true;
-    const from = type === Front.Query ? at + 5 : cstringEnd(bytes, at + 5, end) + 1;
-    const to = from === 0 ? -1 : cstringEnd(bytes, from, end);
-    const work = to === -1 ? null : this.#state.classifier.prepare(bytes, from, to, this.#catalog());
-    if (work === null) return false;
-    this.#preparing = true;
-    work.then(
-      () => {
-        this.#preparing = false;
-        this.#state.client.poke();
-        this.#state.client.resume();
-      },
-      (error: unknown) => this.fail(error),
-    );
-    return true;
-  }
-
   #classify(bytes: Buffer, from: number, to: number): Classified {
-    return this.#state.classifier.classify(bytes, from, to, this.#catalog());
-  }
-
-  /** The text as the record may hold it, as a JSON string. */
-  #recordedText(classified: Classified, bytes: Buffer, from: number, to: number): string {
-    const { masker } = this.#state.services;
-    const copy = Buffer.from(bytes.subarray(from, to));
-    // A statement that was not understood may hold anything: its literals are covered too.
-    if (classified.sensitive || classified.action === 'unparsed') maskLiterals(copy);
-    masker.text(copy, 0, copy.length, this.#state.counts);
-    this.#state.counts.fill(0);
-    return jsonBytes(copy);
-  }
-
-  #intent(members: string): PgOperation {
-    const state = this.#state;
-    state.ops++;
-    return new PgOperation(state.services.recorder.append('intent', state.sid, members), state.services.now(), false);
-  }
-
-  #denied(decision: Decision & { kind: 'deny' }, members: string): PgOperation {
-    const state = this.#state;
-    state.ops++;
-    state.denied++;
-    const seq = state.services.recorder.append(
-      'deny',
-      state.sid,
-      `${members},"reason":"${decision.reason}","message":${jsonString(decision.message)}`,
-    );
-    return new PgOperation(seq, state.services.now(), true);
+    return this.#state.classifier.classify(bytes, from, to, this.#state.snapshot());
   }
 
   /** Keeps track of what FETCH and EXECUTE may return, and of when names change by SQL. */
   #note(classified: Classified): void {
     const state = this.#state;
-    if (state.sqlNamesClean && !state.classifier.lineage(classified, this.#catalog()).statements.every((statement) => statement.clean))
+    if (
+      state.sqlNamesClean &&
+      !state.classifier.lineage(classified, this.#state.snapshot()).statements.every((statement) => statement.clean)
+    )
       state.sqlNamesClean = false;
     if (classified.barrier) state.barrier = true;
   }
@@ -240,18 +126,18 @@ export class ClientMessages {
       throw new GatewayError({ code: 'frame_invalid', source: 'client', phase: 'frame', publicMessage: 'invalid string in message' });
     const classified = this.#classify(bytes, at + 5, end - 1);
     const decision = this.#decision(classified);
-    const members = `"kind":"query",${classified.members},"text":${this.#recordedText(classified, bytes, at + 5, end - 1)}`;
+    const members = `"kind":"query",${classified.members},"text":${this.#record.text(classified, bytes, at + 5, end - 1)}`;
     if (decision.kind === 'deny') {
       const nonce = newNonce();
       out.insert(deniedQuery(nonce));
-      this.#expect({ kind: 'query', op: this.#denied(decision, members), nonce, substitute: denialResponse(decision) });
+      this.#expect({ kind: 'query', op: this.#record.denied(decision, members), nonce, substitute: denialResponse(decision) });
       return true;
     }
     this.#note(classified);
     const named = this.#sqlNames(classified);
     this.#expect({
       kind: 'query',
-      op: this.#intent(members),
+      op: this.#record.intent(members),
       statement: named.statement,
       undo: named.undo,
       portal: queryPortal(classified),
@@ -313,7 +199,7 @@ export class ClientMessages {
     }
     const name = bytes.toString('utf8', at + 5, nameEnd);
     const classified = this.#classify(bytes, nameEnd + 1, textEnd);
-    const members = `"kind":"parse",${name === '' ? '' : `"name":${this.#maskedName(name)},`}${classified.members},"text":${this.#recordedText(classified, bytes, nameEnd + 1, textEnd)}`;
+    const members = `"kind":"parse",${name === '' ? '' : `"name":${this.#record.name(name)},`}${classified.members},"text":${this.#record.text(classified, bytes, nameEnd + 1, textEnd)}`;
     // Names by SQL inside the extended protocol would escape the table: PREPARE there is as rare as it is pointless.
     const decision =
       classified.barrier && classified.action !== 'execute' && classified.action !== 'discard' && classified.action !== 'deallocate'
@@ -331,11 +217,11 @@ export class ClientMessages {
       const tombstone: Statement = { name, classified, line: 0, parameterTypes: [], pending: state.group, closed: true };
       // A refused Parse leaves a named statement as it was, and drops the unnamed one.
       if (name === '') state.statements.set(tombstone);
-      this.#expect({ kind: 'parse', op: this.#denied(decision, members), nonce, substitute: denialResponse(decision) });
+      this.#expect({ kind: 'parse', op: this.#record.denied(decision, members), nonce, substitute: denialResponse(decision) });
       return true;
     }
     this.#note(classified);
-    const op = this.#intent(members);
+    const op = this.#record.intent(members);
     const types = Array.from({ length: bytes.readUInt16BE(textEnd + 1) }, (_, i) => bytes.readUInt32BE(textEnd + 3 + i * 4));
     const statement: Statement = { name, classified, line: op.seq, parameterTypes: types, pending: state.group, closed: false };
     this.#expect({ kind: 'parse', op, statement, undo: this.#set(state.statements.set(statement)) });
@@ -362,13 +248,13 @@ export class ClientMessages {
       out.insert(deniedBind(nonce));
       this.#expect({
         kind: 'bind',
-        op: this.#denied(decision, `"kind":"bind","stmt":${statement.line}`),
+        op: this.#record.denied(decision, `"kind":"bind","stmt":${statement.line}`),
         nonce,
         substitute: denialResponse(decision),
       });
       return true;
     }
-    const op = this.#intent(`"kind":"bind","stmt":${statement.line}${this.#params(bind, bytes, statement)}`);
+    const op = this.#record.intent(`"kind":"bind","stmt":${statement.line}${this.#record.params(bind, bytes, statement)}`);
     const portal: Portal = {
       name: bind.portal,
       statement,
@@ -383,22 +269,6 @@ export class ClientMessages {
     this.#expect({ kind: 'bind', op, portal, undo: this.#set(state.portals.set(portal)) });
     out.pass(at, end);
     return true;
-  }
-
-  #params(bind: BindMessage, bytes: Buffer, statement: Statement): string {
-    if (bind.values.length === 0) return '';
-    const { masker } = this.#state.services;
-    const params = recordedParams(
-      bind,
-      bytes,
-      statement.parameterTypes,
-      masker,
-      this.#state.counts,
-      this.#state.limits.bindBytes,
-      statement.classified.sensitive,
-    );
-    this.#state.counts.fill(0);
-    return `,"params":${params}`;
   }
 
   #execute(bytes: Buffer, at: number, end: number, out: Outbox): boolean {
@@ -419,7 +289,7 @@ export class ClientMessages {
     let recorded = false;
     let op = portal.op;
     if (portal.executed || op === null) {
-      op = this.#intent(`"kind":"execute","stmt":${portal.statement?.line ?? 0},"again":${portal.op?.seq ?? 0}`);
+      op = this.#record.intent(`"kind":"execute","stmt":${portal.statement?.line ?? 0},"again":${portal.op?.seq ?? 0}`);
       recorded = true;
     }
     portal.executed = true;
@@ -482,22 +352,14 @@ export class ClientMessages {
     ) as Decision & { kind: 'deny' };
     const nonce = newNonce();
     out.insert(deniedQuery(nonce));
-    this.#expect({ kind: 'query', op: this.#denied(decision, '"kind":"function-call"'), nonce, substitute: denialResponse(decision) });
+    this.#expect({
+      kind: 'query',
+      op: this.#record.denied(decision, '"kind":"function-call"'),
+      nonce,
+      substitute: denialResponse(decision),
+    });
     return true;
   }
-
-  /** Names are the client's own text: they may hold anything. */
-  #maskedName(name: string): string {
-    const bytes = Buffer.from(name, 'utf8');
-    this.#state.services.masker.text(bytes, 0, bytes.length, this.#state.counts);
-    this.#state.counts.fill(0);
-    return jsonBytes(bytes);
-  }
-}
-
-function cstring(bytes: Buffer, from: number, limit: number): string {
-  const end = cstringEnd(bytes, from, limit);
-  return end === -1 ? '' : bytes.toString('utf8', from, end);
 }
 
 const missing = (code: string, text: string): Buffer => errorResponse({ severity: 'ERROR', code, message: text });

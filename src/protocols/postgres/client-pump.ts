@@ -2,6 +2,7 @@ import { GatewayError } from '../../errors.ts';
 import type { Channel, ChannelHandler } from '../../io/channel.ts';
 import { Outbox } from '../../io/outbox.ts';
 import type { RecordWaiter } from '../../recording/model.ts';
+import { ClientGate } from './client-gate.ts';
 import type { ClientMessages } from './client-messages.ts';
 import { Front, message } from './messages.ts';
 import type { SessionState } from './session-state.ts';
@@ -17,6 +18,7 @@ const STALLED_BYTES = 256 * 1024;
 export class ClientPump implements ChannelHandler, RecordWaiter {
   readonly #state: SessionState;
   readonly #messages: ClientMessages;
+  readonly #gate: ClientGate;
   /** Passes that wait for the record, oldest first. */
   readonly #waiting: Outbox[] = [];
   #stalled = false;
@@ -26,6 +28,7 @@ export class ClientPump implements ChannelHandler, RecordWaiter {
   constructor(state: SessionState, messages: ClientMessages, onGone: (error: Error | null) => void) {
     this.#state = state;
     this.#messages = messages;
+    this.#gate = new ClientGate(state, (error) => messages.fail(error));
     this.#onGone = onGone;
   }
 
@@ -59,7 +62,7 @@ export class ClientPump implements ChannelHandler, RecordWaiter {
           channel.want = total;
           break;
         }
-        if (this.#messages.mustWait(type, bytes, at, total)) {
+        if (this.#gate.mustWait(type, bytes, at, total)) {
           this.#stalled = true;
           // What waits for an answer must not wait for a flush that never comes.
           if (state.replies.length > 0) out.insert(message(Front.Flush));

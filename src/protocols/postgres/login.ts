@@ -147,7 +147,8 @@ export class ClientLogin implements ClientConnection {
     this.secure = true;
     this.#reader = new ByteReader(secure);
     // Without it another protocol's client could be led here and its bytes taken for ours (ALPACA).
-    if (direct && secure.alpnProtocol !== 'postgresql') throw refuse('login_failed', 'direct TLS needs the application protocol "postgresql"');
+    if (direct && secure.alpnProtocol !== 'postgresql')
+      throw refuse('login_failed', 'direct TLS needs the application protocol "postgresql"');
   }
 }
 

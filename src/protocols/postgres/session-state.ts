@@ -1,9 +1,9 @@
 import type { Config, Resource } from '../../config/model.ts';
-import type { GatewayError } from '../../errors.ts';
+import { GatewayError } from '../../errors.ts';
 import type { Channel } from '../../io/channel.ts';
 import type { Principal, Target } from '../../policy/model.ts';
 import type { ProtocolServices } from '../protocol.ts';
-import type { Catalog } from './catalog.ts';
+import type { Catalog, CatalogSnapshot } from './catalog.ts';
 import type { Classifier } from './classifier.ts';
 import type { PgOperation } from './operation.ts';
 import { ReplyQueue } from './replies.ts';
@@ -68,6 +68,20 @@ export class SessionState {
     this.fail = options.fail;
     this.counts = options.services.masker.newCounts();
     this.masked = options.services.masker.newCounts();
+  }
+
+  /** The catalog snapshot in force. Throws when there is none: then nothing can be classified. */
+  snapshot(): CatalogSnapshot {
+    const snapshot = this.catalog.current;
+    if (snapshot === null) {
+      throw new GatewayError({
+        code: 'upstream_lost',
+        source: 'gateway',
+        phase: 'classify',
+        publicMessage: 'the catalog of the target is not known',
+      });
+    }
+    return snapshot;
   }
 
   /** Moves what a masking call counted to the operation and to the session. */

@@ -1,0 +1,94 @@
+import { cstringEnd, Front } from './messages.ts';
+import type { SessionState } from './session-state.ts';
+
+/** Messages from this length on may hold a text that the classifier wants to have analyzed elsewhere. */
+const LONG_MESSAGE = 64 * 1024;
+
+/** Says which messages of the client have to wait, and sets going what they wait for. */
+export class ClientGate {
+  readonly #state: SessionState;
+  readonly #fail: (error: unknown) => void;
+  #preparing = false;
+
+  /** @param fail ends the session. */
+  constructor(state: SessionState, fail: (error: unknown) => void) {
+    this.#state = state;
+    this.#fail = fail;
+  }
+
+  /** Whether the message refers to something that the server has not settled yet: then it waits for the replies before it. */
+  mustWait(type: number, bytes: Buffer, at: number, total: number): boolean {
+    const state = this.#state;
+    const { replies } = state;
+    if (replies.length === 0) state.barrier = false;
+    if (state.catalog.stale && (type === Front.Query || type === Front.Parse || type === Front.Bind)) {
+      if (replies.length === 0) this.#refreshCatalog();
+      return true;
+    }
+    if (total > LONG_MESSAGE && this.#preparesText(type, bytes, at, at + total)) return true;
+    if (replies.length === 0) return false;
+    // Data before the server asked for it could not be told from what it will ignore.
+    if ((type === Front.CopyData || type === Front.CopyDone || type === Front.CopyFail) && state.copyIn === null) return true;
+    if (state.barrier) return type !== Front.CopyData && type !== Front.CopyDone && type !== Front.CopyFail;
+    switch (type) {
+      case Front.Query:
+        return state.classifier.classify(bytes, at + 5, at + total - 1, this.#state.snapshot()).barrier;
+      case Front.Parse:
+        return state.statements.unsettled(cstring(bytes, at + 5, at + total), state.group);
+      case Front.Bind: {
+        const portalEnd = cstringEnd(bytes, at + 5, at + total);
+        if (portalEnd === -1) return false;
+        const portal = bytes.toString('utf8', at + 5, portalEnd);
+        return (
+          state.portals.unsettled(portal, state.group) || state.statements.unsettled(cstring(bytes, portalEnd + 1, at + total), state.group)
+        );
+      }
+      case Front.Execute:
+        return state.portals.unsettled(cstring(bytes, at + 5, at + total), state.group);
+      case Front.Describe:
+      case Front.Close: {
+        const name = cstring(bytes, at + 6, at + total);
+        return bytes[at + 5] === 0x53 ? state.statements.unsettled(name, state.group) : state.portals.unsettled(name, state.group);
+      }
+      default:
+        return false;
+    }
+  }
+
+  /** Reads the catalog anew and lets the client go on afterwards. */
+  #refreshCatalog(): void {
+    const state = this.#state;
+    state.catalog.fresh().then(
+      () => {
+        state.client.poke();
+        state.client.resume();
+      },
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  /** A long text is analyzed elsewhere first; the client goes on when that is done. */
+  #preparesText(type: number, bytes: Buffer, at: number, end: number): boolean {
+    if (type !== Front.Query && type !== Front.Parse) return false;
+    if (this.#preparing) return true;
+    const from = type === Front.Query ? at + 5 : cstringEnd(bytes, at + 5, end) + 1;
+    const to = from === 0 ? -1 : cstringEnd(bytes, from, end);
+    const work = to === -1 ? null : this.#state.classifier.prepare(bytes, from, to, this.#state.snapshot());
+    if (work === null) return false;
+    this.#preparing = true;
+    work.then(
+      () => {
+        this.#preparing = false;
+        this.#state.client.poke();
+        this.#state.client.resume();
+      },
+      (error: unknown) => this.#fail(error),
+    );
+    return true;
+  }
+}
+
+function cstring(bytes: Buffer, from: number, limit: number): string {
+  const end = cstringEnd(bytes, from, limit);
+  return end === -1 ? '' : bytes.toString('utf8', from, end);
+}
