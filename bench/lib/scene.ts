@@ -33,6 +33,8 @@ export interface SceneOptions {
   readonly slabs?: SlabPool;
   readonly output?: 'full' | 'none';
   readonly masker?: Masker;
+  /** Told what goes wrong. */
+  readonly warn?: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
 export const MASKING: Config['masking'] = { keepLast: 4, keepFirst: 0, optIn: [], patterns: [] };
@@ -76,7 +78,7 @@ export async function makeScene(options: SceneOptions = {}): Promise<Scene> {
     pool: null,
     slabs: options.slabs ?? new SlabPool(),
     counters: newCounters(),
-    log: { debug: silent, info: silent, warn: silent, error: silent },
+    log: { debug: silent, info: silent, warn: options.warn ?? silent, error: options.warn ?? silent },
     failpoints: { hit: silent },
     secret: (reference) => reference,
     tls: { cert: '', key: '' },
