@@ -1,5 +1,7 @@
-// First, so that the addon counts before the binding takes its functions.
 import { crossings, resetCrossings } from './crossings.ts';
+
+// The import above stays first: the addon must count before the binding takes its functions.
+
 import assert from 'node:assert/strict';
 import type { Certificates } from '../../test/support/certificates.ts';
 import { encode } from '../../test/support/wire-messages.ts';

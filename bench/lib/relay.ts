@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, connect, createServer as createNetServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect as tlsConnect, createServer as createTlsServer } from 'node:tls';
+import { createServer as createTlsServer, connect as tlsConnect } from 'node:tls';
 import type { IoCounters } from '../../src/io/counters.ts';
 import { type Slab, SlabPool } from '../../src/io/slab.ts';
 import { PgSession } from '../../src/protocols/postgres/session.ts';

@@ -4,9 +4,9 @@ import { compileRowPlan } from '../../native/binding/index.js';
 import { calibrate } from '../../src/workers/dispatch.ts';
 import { Masker } from '../../src/workers/masker.ts';
 import { MaskPool } from '../../src/workers/pool.ts';
-import { CARD, cardRow, MASKED_CARD } from '../lib/rows.ts';
 import { crossover, type Point } from '../lib/crossover.ts';
 import { quantile } from '../lib/result.ts';
+import { CARD, cardRow, MASKED_CARD } from '../lib/rows.ts';
 import { MASKING } from '../lib/scene.ts';
 import type { Suite } from '../lib/suite.ts';
 

@@ -3,7 +3,7 @@ import { Masker } from '../../src/workers/masker.ts';
 import { encode } from '../../test/support/wire-messages.ts';
 import { Pumps } from '../lib/pumps.ts';
 import { CARD, cardRow, commandComplete, MASKED_CARD, message, readyForQuery, reply, rowDescription } from '../lib/rows.ts';
-import { makeScene, MASKING } from '../lib/scene.ts';
+import { MASKING, makeScene } from '../lib/scene.ts';
 import type { Suite } from '../lib/suite.ts';
 
 const RUN = 64 * 1024;

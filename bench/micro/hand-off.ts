@@ -1,6 +1,6 @@
-import { assertCrossings, assertPlainPath, assertTlsPath, type Cost, costOf, query, WORK, type Work, withRelay } from '../lib/hand-off.ts';
 import assert from 'node:assert/strict';
 import { makeCertificates } from '../../test/support/certificates.ts';
+import { assertCrossings, assertPlainPath, assertTlsPath, type Cost, costOf, query, WORK, type Work, withRelay } from '../lib/hand-off.ts';
 import { CARD, cardRow, MASKED_CARD, reply } from '../lib/rows.ts';
 import type { Suite } from '../lib/suite.ts';
 
