@@ -90,8 +90,6 @@ export function planColumns(
 ): { columns: ReplyColumn[]; unseen: boolean } {
   let unseen = false;
   const outputs = lineage?.outputs ?? [];
-  // Position by position only when no star hides how many columns an output stands for.
-  const aligned = outputs.length === described.length && !outputs.some((output) => output.star);
   const columns = described.map((column, i): ReplyColumn => {
     let protect: Protection | null;
     let derived = false;
@@ -101,7 +99,7 @@ export function planColumns(
       protect = known === undefined ? 'unknown' : known;
     } else {
       derived = true;
-      protect = derivedProtection(lineage, aligned ? outputs[i] : undefined, outputs);
+      protect = derivedProtection(lineage, outputsAt(outputs, i, described.length));
     }
     const byName = wellKnownColumn(column.name);
     return {
@@ -114,16 +112,28 @@ export function planColumns(
   return { columns, unseen };
 }
 
-function derivedProtection(
-  lineage: LineageOfStatement | null,
-  exact: LineageOfStatement['outputs'][number] | undefined,
-  outputs: LineageOfStatement['outputs'],
-): Protection | null {
+type Outputs = LineageOfStatement['outputs'];
+
+/**
+ * The outputs that column `i` of `count` may stand for: one before the first star and behind the last, where positions are
+ * certain; between them, where a star hides how many columns it stands for, any. None when the counts do not fit.
+ */
+function outputsAt(outputs: Outputs, i: number, count: number): Outputs {
+  const firstStar = outputs.findIndex((output) => output.star);
+  if (firstStar === -1) return outputs.length === count ? outputs.slice(i, i + 1) : [];
+  const behind = outputs.length - 1 - outputs.findLastIndex((output) => output.star);
+  if (firstStar + behind > count) return [];
+  if (i < firstStar) return outputs.slice(i, i + 1);
+  const fromEnd = count - i;
+  if (fromEnd <= behind) return outputs.slice(outputs.length - fromEnd, outputs.length - fromEnd + 1);
+  return outputs.slice(firstStar, outputs.length - behind);
+}
+
+function derivedProtection(lineage: LineageOfStatement | null, sources: Outputs): Protection | null {
   if (lineage === null) return 'unknown';
   if (lineage.clean) return null;
-  if (exact !== undefined) return exact.protect as Protection | null;
-  if (outputs.length === 0) return 'unknown';
+  if (sources.length === 0) return 'unknown';
   let all: Protection | null = null;
-  for (const output of outputs) if (!output.direct || output.star) all = strongest(all, output.protect as Protection | null);
+  for (const { protect } of sources) all = strongest(all, protect as Protection | null);
   return all;
 }
