@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { keepsPinned, settingFromView, startupSettings } from './settings.ts';
+
+const settings = (parameters: Record<string, string>): ReturnType<typeof startupSettings> => startupSettings(new Map(Object.entries(parameters)));
+
+test('pinned settings go to the server whether the client names them or not', () => {
+  for (const parameters of [{}, { client_encoding: 'utf-8' }, { client_encoding: 'auto' }, { options: '-c standard_conforming_strings=on' }]) {
+    const found = settings({ user: 'u', database: 'd', ...parameters });
+    assert.ok(found.ok);
+    assert.equal(found.settings.get('standard_conforming_strings'), 'on');
+    assert.equal(found.settings.get('client_encoding'), 'UTF8');
+    assert.equal(found.settings.has('user'), false);
+  }
+});
+
+test('options are read as the server reads them', () => {
+  const found = settings({ options: '-c search_path=a\\ b -cstatement_timeout=5 --lock-timeout=7' });
+  assert.ok(found.ok);
+  assert.deepEqual([found.settings.get('search_path'), found.settings.get('statement_timeout'), found.settings.get('lock_timeout')], ['a b', '5', '7']);
+});
+
+for (const parameters of [
+  { client_encoding: 'SJIS' },
+  { CLIENT_ENCODING: 'latin1' },
+  { standard_conforming_strings: 'off' },
+  { options: '-c standard_conforming_strings=off' },
+  { options: '--Standard-Conforming-Strings=off' },
+  { options: '-c standard\\_conforming_strings=off' },
+  { options: '-c' },
+  { options: '-B 100' },
+  { options: 'search_path=x' },
+  { role: 'postgres' },
+  { session_authorization: 'postgres' },
+  { session_preload_libraries: 'x' },
+]) {
+  test(`refuses ${JSON.stringify(parameters)}`, () => assert.equal(settings(parameters as Record<string, string>).ok, false));
+}
+
+test('other spellings of the pinned values keep them', () => {
+  for (const value of ['utf8', 'UTF-8', "'utf_8'", 'unicode']) assert.equal(keepsPinned('client_encoding', value), true, value);
+  for (const value of ['on', 'TRUE', 'yes', '1']) assert.equal(keepsPinned('standard_conforming_strings', value), true, value);
+  for (const value of ['utf16', 'sql_ascii', '']) assert.equal(keepsPinned('client_encoding', value), false, value);
+});
+
+test('a name taken from pg_settings by an equal constant is that constant, and nothing like it is', () => {
+  assert.deepEqual(settingFromView("SELECT set_config(name, 'view, foreign-table', false) FROM pg_settings WHERE name = 'restrict_nonsystem_relation_kind'"), {
+    name: 'restrict_nonsystem_relation_kind',
+    value: 'view, foreign-table',
+    local: false,
+  });
+  for (const text of [
+    "select set_config(name, 'off', false) from pg_settings where name like 'standard_conforming_strings'",
+    "select set_config(name, 'off', false) from pg_settings where name = 'a' or true",
+    "select set_config(name, 'off', false) from mine.pg_settings where name = 'a'",
+    "select set_config(name, 'a\\'', false) from pg_settings where name = 'a'",
+    "select set_config(name, setting, false) from pg_settings where name = 'a'",
+  ]) {
+    assert.equal(settingFromView(text), null, text);
+  }
+});

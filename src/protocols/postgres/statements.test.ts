@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { NameTable } from './statements.ts';
+
+interface Entry {
+  readonly name: string;
+  readonly text: string;
+  pending: number;
+  readonly closed: boolean;
+}
+const entry = (name: string, text: string, pending = 0, closed = false): Entry => ({ name, text, pending, closed });
+
+test('a change holds within its sync group, and is unsettled for others until it is answered', () => {
+  const names = new NameTable<Entry>();
+  const one = entry('s', 'one', 1);
+  names.set(one);
+  assert.equal(names.get('s'), one);
+  assert.equal(names.unsettled('s', 1), false);
+  assert.equal(names.unsettled('s', 2), true);
+  names.settle(one);
+  assert.equal(names.unsettled('s', 2), false);
+});
+
+test('what the server refuses is taken back, last first', () => {
+  const names = new NameTable<Entry>();
+  const one = entry('s', 'one');
+  names.set(one);
+  const undoClose = names.set(entry('s', '', 1, true));
+  const undoParse = names.set(entry('s', 'two', 1));
+  assert.equal(names.get('s')?.text, 'two');
+  undoParse?.undo();
+  assert.equal(names.get('s'), undefined);
+  undoClose?.undo();
+  assert.equal(names.get('s'), one);
+});
+
+test('a confirmed Close frees the name, unless it has been taken again', () => {
+  const names = new NameTable<Entry>();
+  const closed = entry('s', '', 1, true);
+  names.set(entry('s', 'one'));
+  names.set(closed);
+  const again = entry('s', 'two', 1);
+  names.set(again);
+  names.settle(closed);
+  assert.equal(names.get('s'), again);
+});
+
+test('a session cannot have more names than the limit', () => {
+  const names = new NameTable<Entry>(2);
+  assert.notEqual(names.set(entry('a', '')), null);
+  assert.notEqual(names.set(entry('b', '')), null);
+  assert.equal(names.set(entry('c', '')), null);
+  assert.notEqual(names.set(entry('a', 'again')), null);
+});
