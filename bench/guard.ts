@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
@@ -29,15 +29,26 @@ const say = (text: string): void => void process.stderr.write(`bench:guard: ${te
 
 class CannotCompare extends Error {}
 
+// What was begun is ended and taken away again, however the guard is stopped.
+let running: ChildProcess | null = null;
+let stopped = false;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    stopped = true;
+    // The whole group: a build has children of its own.
+    if (running?.pid !== undefined) process.kill(-running.pid, 'SIGTERM');
+  });
+}
+
 try {
-  process.exitCode = guard();
+  process.exitCode = await guard();
 } catch (error) {
   if (!(error instanceof CannotCompare)) throw error;
   say(error.message);
   process.exitCode = 2;
 }
 
-function guard(): number {
+async function guard(): Promise<number> {
   const [revision] = positionals;
   const rounds = Number(values.rounds);
   if (revision === undefined || positionals.length !== 1) throw new CannotCompare('usage: npm run bench:guard -- BASE, a commit or branch');
@@ -54,9 +65,9 @@ function guard(): number {
     if (added.status !== 0) throw new CannotCompare(`git worktree add: ${added.stderr.trim()}`);
     if (!existsSync(join(base, 'bench', 'main.ts')))
       throw new CannotCompare(`${revision} has no benches (bench/main.ts): nothing to compare`);
-    build(base, revision);
+    await build(base, revision);
     const loadBefore = load();
-    const { ofBase, ofHead } = interleaved(base, folder, rounds);
+    const { ofBase, ofHead } = await interleaved(base, folder, rounds);
     const compared = compareRounds(ofBase, ofHead);
     const changed = git('status', '--porcelain', '--', 'src', 'native', 'bench').stdout.trim() === '' ? '' : ', with changes not committed';
     const head = `${git('rev-parse', '--short', 'HEAD').stdout.trim()}${changed}`;
@@ -71,15 +82,15 @@ function guard(): number {
 }
 
 /** Installs and builds the base as its own scripts do it. */
-function build(base: string, revision: string): void {
+async function build(base: string, revision: string): Promise<void> {
   say(`building ${revision} ...`);
   // Not our own target folder: the two addons have one name. Kept, so that the packages that both use are built once.
   const env = { ...process.env, CARGO_TARGET_DIR: join(root, 'target', 'guard') };
-  const built = spawnSync(process.execPath, ['scripts/run.mjs'], { cwd: base, stdio: ['ignore', 2, 2], env });
-  if (built.status !== 0) throw new CannotCompare(`${revision} could not be built`);
+  if ((await command(process.execPath, ['scripts/run.mjs'], base, env, true)).status !== 0)
+    throw new CannotCompare(`${revision} could not be built`);
 }
 
-function interleaved(base: string, folder: string, rounds: number): { ofBase: Round[]; ofHead: Round[] } {
+async function interleaved(base: string, folder: string, rounds: number): Promise<{ ofBase: Round[]; ofHead: Round[] }> {
   const ofBase: Round[] = [];
   const ofHead: Round[] = [];
   for (let round = 0; round < rounds; round++) {
@@ -90,22 +101,46 @@ function interleaved(base: string, folder: string, rounds: number): { ofBase: Ro
     ];
     // Each goes first as often as the other, as far as that goes.
     if (round % 2 === 1) turns.reverse();
-    for (const [tree, into] of turns) into.push(run(tree, join(folder, 'round.json')));
+    for (const [tree, into] of turns) into.push(await run(tree, join(folder, 'round.json')));
   }
   return { ofBase, ofHead };
 }
 
-function run(tree: string, file: string): Round {
+async function run(tree: string, file: string): Promise<Round> {
   const bin = join(tree, 'node_modules', '.bin');
   const args = ['--disable-warning=ExperimentalWarning', 'bench/main.ts', '--json', file, '--time', values.time, '--filter', values.filter];
   const env = { ...process.env, PATH: `${bin}${delimiter}${process.env['PATH'] ?? ''}` };
   rmSync(file, { force: true });
-  const done = spawnSync(join(bin, 'node'), args, { cwd: tree, encoding: 'utf8', env, maxBuffer: 64 << 20 });
-  if (done.error) throw done.error;
+  const done = await command(join(bin, 'node'), args, tree, env, false);
   if (!existsSync(file)) throw new CannotCompare(`the benches of ${tree === root ? 'head' : 'the base'} failed:\n${done.stderr}`);
   // A suite that failed shows in the table: its benches exist on the other side only. It must not pass for a removed one.
   if (done.status !== 0) say(`${tree === root ? 'head' : 'base'}: some benches failed:\n${done.stderr.trimEnd()}`);
   return (JSON.parse(readFileSync(file, 'utf8')) as BenchFile).results;
+}
+
+/** Runs a command to its end; its stderr is shown as it comes, or returned. Throws when the guard was told to stop. */
+function command(
+  program: string,
+  args: readonly string[],
+  cwd: string,
+  env: NodeJS.ProcessEnv,
+  show: boolean,
+): Promise<{ status: number | null; stderr: string }> {
+  return new Promise((resolve, reject) => {
+    if (stopped) throw new CannotCompare('stopped');
+    const child = spawn(program, args, { cwd, env, detached: true, stdio: ['ignore', show ? 2 : 'ignore', show ? 2 : 'pipe'] });
+    running = child;
+    let stderr = '';
+    child.stderr?.on('data', (chunk: Buffer) => {
+      stderr += chunk.toString('utf8');
+    });
+    child.on('error', reject);
+    child.on('close', (status) => {
+      running = null;
+      if (stopped) reject(new CannotCompare('stopped'));
+      else resolve({ status, stderr });
+    });
+  });
 }
 
 function report(compared: readonly Comparison[]): string {

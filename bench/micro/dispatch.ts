@@ -40,11 +40,12 @@ export default async function dispatch(suite: Suite): Promise<void> {
 }
 
 async function sizes(suite: Suite, masker: Masker, roundTrip: number): Promise<void> {
-  if (!suite.wants('inline') && !suite.wants('pool')) return;
   const plan = compileRowPlan(JSON.stringify({ columns: Array.from({ length: 7 }, () => ({ mask: 'scan', type: 25, binary: false })) }));
   const busy: Point[] = [];
   const latency: Point[] = [];
   for (const size of SIZES) {
+    const label = `${size / 1024} KB`;
+    if (!suite.wants(`${label} inline`) && !suite.wants(`${label} on the pool`)) continue;
     const rows = Buffer.concat(Array<Buffer>(size / ROW).fill(cardRow(ROW, CARD, FILLER)));
     const expected = Buffer.concat(Array<Buffer>(size / ROW).fill(cardRow(ROW, MASKED_CARD, FILLER)));
     const buffer = Buffer.from(new SharedArrayBuffer(size));
@@ -71,7 +72,6 @@ async function sizes(suite: Suite, masker: Masker, roundTrip: number): Promise<v
       loopNs += performance.eventLoopUtilization(before).active * 1e6 - restoring;
       if (poolTimes.length === jobs) throw new Error('no job ended');
     }
-    const label = `${size / 1024} KB`;
     const options = { bytes: size };
     if (suite.wants(`${label} inline`)) suite.add(`${label} inline`, inlineTimes, options);
     if (suite.wants(`${label} on the pool`)) suite.add(`${label} on the pool`, poolTimes, options);
@@ -79,6 +79,7 @@ async function sizes(suite: Suite, masker: Masker, roundTrip: number): Promise<v
     busy.push({ size, difference: scan - loopNs / poolTimes.length });
     latency.push({ size, difference: scan - roundTrip });
   }
+  if (busy.length < SIZES.length) return;
   const where = (points: readonly Point[]): string => {
     const found = crossover(points);
     return typeof found === 'number' ? `${Math.round(found / 1024)} KB` : found;
