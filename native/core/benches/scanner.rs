@@ -13,6 +13,22 @@ use sluice_core::scanner::RuleSet;
 
 const SIZE: usize = 1 << 16;
 
+/// Name, a piece of text, and how many card numbers it holds.
+const INPUTS: [(&str, &str, usize); 4] = [
+    (
+        "prose",
+        "The quick brown fox jumps over the lazy dog, and then it rests for a while under an old oak tree. ",
+        0,
+    ),
+    ("digit-dense", "1732180000000,20260115102345,900000123456789,1234567890123;", 0),
+    (
+        "card-dense",
+        "id 12345 name Jane Roe card 4111 1111 1111 1111 city Paris, street 12, visa, ok; paid and settled, next ",
+        1,
+    ),
+    ("timestamps", "2024-01-15 10:23:45.123456 INFO order 12345 settled in 12 ms\n", 0),
+];
+
 fn row(values: &[&str]) -> Vec<u8> {
     let mut body = u16::try_from(values.len()).unwrap().to_be_bytes().to_vec();
     for value in values {
@@ -27,11 +43,8 @@ fn row(values: &[&str]) -> Vec<u8> {
 
 fn text(criterion: &mut Criterion) {
     let rules = RuleSet::compile("{}").unwrap();
-    let prose = "The quick brown fox jumps over the lazy dog, and then it rests for a while under an old oak tree. ";
-    let digits = "1732180000000,20260115102345,900000123456789,1234567890123;";
-    let dense = "id 12345 name Jane Roe card 4111 1111 1111 1111 city Paris, street 12, visa, ok; paid and settled, next ";
     let mut group = criterion.benchmark_group("mask_text");
-    for (name, unit, cards_per_unit) in [("prose", prose, 0), ("digit-dense", digits, 0), ("card-dense", dense, 1)] {
+    for (name, unit, cards_per_unit) in INPUTS {
         let units = SIZE / unit.len();
         let input = unit.repeat(units).into_bytes();
         let mut buffer = input.clone();
@@ -46,6 +59,20 @@ fn text(criterion: &mut Criterion) {
                 rules.mask_text(black_box(&mut buffer), &mut counts).unwrap()
             });
         });
+    }
+    group.finish();
+}
+
+/// The card number kernel alone: it reads and counts.
+fn kernel(criterion: &mut Criterion) {
+    let rules = RuleSet::compile("{}").unwrap();
+    let mut group = criterion.benchmark_group("kernel");
+    for (name, unit, cards_per_unit) in INPUTS {
+        let units = SIZE / unit.len();
+        let input = unit.repeat(units).into_bytes();
+        assert_eq!(rules.count_card_numbers(&input), units * cards_per_unit, "{name}");
+        group.throughput(Throughput::Bytes(input.len() as u64));
+        group.bench_function(name, |bencher| bencher.iter(|| rules.count_card_numbers(black_box(&input))));
     }
     group.finish();
 }
@@ -123,6 +150,6 @@ criterion_group! {
         .warm_up_time(std::time::Duration::from_millis(200))
         .measurement_time(std::time::Duration::from_millis(700))
         .sample_size(20);
-    targets = text, rows
+    targets = text, kernel, rows
 }
 criterion_main!(benches);

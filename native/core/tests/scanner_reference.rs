@@ -192,6 +192,27 @@ proptest! {
 }
 
 #[test]
+fn a_chain_cut_anywhere_by_a_piece_is_read_on() {
+    let rules = RuleSet::compile("{}").unwrap();
+    let plan = RowPlan::compile(r#"{"columns":[{"mask":"scan","type":25,"binary":false}]}"#).unwrap();
+    // What is decided of a piece ends so many bytes before it.
+    let text = format!("{}3-6-3-4-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-7{}", "x".repeat(4200), " y".repeat(2100)).into_bytes();
+    let (expected, expected_counts) = masked(&rules, &text);
+    assert_eq!(expected_counts[0], 1);
+    for first in 4200..4600 {
+        let mut row = vec![0, 1];
+        row.extend_from_slice(&u32::try_from(text.len()).unwrap().to_be_bytes());
+        row.extend_from_slice(&text);
+        let mut counts = vec![0; rules.names().len() + 1];
+        let mut stream = StreamMasker::new(&plan, StreamKind::DataRow);
+        let done = stream.feed(&rules, &plan, &mut row[..first], false, &mut counts).unwrap();
+        stream.feed(&rules, &plan, &mut row[done..], true, &mut counts).unwrap();
+        assert_eq!(&row[6..], expected, "{first}");
+        assert_eq!(counts, expected_counts);
+    }
+}
+
+#[test]
 fn published_test_cards_are_masked_plain_and_grouped() {
     // 122000000000003 belongs to an opt-in brand; 38520000023236 has a wrong check digit, as its publisher says.
     let exceptions = ["122000000000003", "38520000023236"];

@@ -164,7 +164,7 @@ impl Payload<'_> {
     fn lines(&mut self, dialect: &Dialect, first: bool, payload: &mut [u8]) -> Result<(), Stop> {
         let mut hints = Hints::take(self.scratch);
         let result = hints
-            .collect(self.rules, payload)
+            .collect(self.rules, payload, self.scratch)
             .map_err(Stop::from)
             .and_then(|()| self.fields(dialect, first, payload, &mut hints));
         hints.give_back(self.scratch);

@@ -3,7 +3,6 @@
 use super::binary::{read_i32, read_u16};
 use super::plan::{Mask, RowPlan};
 use super::value::{self, Covered, Look};
-use crate::raw::Hot;
 use crate::scanner::{RuleSet, ScanError, Scratch, with_scratch};
 
 /// Masks a run of complete `DataRow` messages in place and returns its new length, or `None` when a message is malformed
@@ -16,40 +15,31 @@ pub fn mask_rows(rules: &RuleSet, plan: &RowPlan, run: &mut [u8], counts: &mut [
     with_scratch(|scratch| {
         let mut hints = Hints::take(scratch);
         if plan.scans {
-            hints.collect(rules, run)?;
+            hints.collect(rules, run, scratch)?;
         }
-        let length = if plan.every_row || hints.any() {
-            Rows {
-                rules,
-                plan,
-                scratch,
-                counts,
-                nulls: Vec::new(),
-            }
-            .mask(run, &mut hints)
-        } else {
-            Ok(check(run, plan.columns.len()))
-        };
+        let length = Rows {
+            rules,
+            plan,
+            scratch,
+            counts,
+            nulls: Vec::new(),
+        }
+        .mask(run, &mut hints);
         hints.give_back(scratch);
         length
     })
 }
 
-/// Walks the messages without looking into their values.
-fn check(run: &[u8], columns: usize) -> Option<usize> {
-    let mut at = 0;
-    while at < run.len() {
-        let end = row_end(run, at, columns)?;
-        at += HEADER;
-        for _ in 0..columns {
-            let length = read_i32(run, at)?;
-            at += 4 + if length == -1 { 0 } else { usize::try_from(length).ok()? };
-        }
-        if at != end {
-            return None;
-        }
+/// The end of the row at `at`, if it is well-formed, without looking into its values.
+#[inline]
+fn check(run: &[u8], at: usize, columns: usize) -> Option<usize> {
+    let end = row_end(run, at, columns)?;
+    let mut at = at + HEADER;
+    for _ in 0..columns {
+        let length = read_i32(run, at)?;
+        at += 4 + if length == -1 { 0 } else { usize::try_from(length).ok()? };
     }
-    Some(run.len())
+    (at == end).then_some(end)
 }
 
 /// Type byte, length, number of columns.
@@ -69,62 +59,57 @@ fn row_end(run: &[u8], at: usize, columns: usize) -> Option<usize> {
 /// Where a scan of the raw run saw something. It is a superset of what a scan of each value would see, because every
 /// value lies in the run as it is.
 pub(super) struct Hints {
-    hot: Vec<Hot>,
+    spans: Vec<(usize, usize)>,
     ends: Vec<usize>,
-    next_hot: usize,
+    next_span: usize,
     next_end: usize,
+    least: usize,
 }
 
 impl Hints {
     pub(super) fn take(scratch: &mut Scratch) -> Self {
-        let mut hot = std::mem::take(&mut scratch.spare_hot);
+        let mut spans = std::mem::take(&mut scratch.spans);
         let mut ends = std::mem::take(&mut scratch.ends);
-        hot.clear();
+        spans.clear();
         ends.clear();
         Self {
-            hot,
+            spans,
             ends,
-            next_hot: 0,
+            next_span: 0,
             next_end: 0,
+            least: 0,
         }
     }
 
     pub(super) fn give_back(self, scratch: &mut Scratch) {
-        scratch.spare_hot = self.hot;
+        scratch.spans = self.spans;
         scratch.ends = self.ends;
     }
 
-    pub(super) fn collect(&mut self, rules: &RuleSet, run: &[u8]) -> Result<(), ScanError> {
-        rules.kernel.prefilter(run, &mut self.hot);
-        rules.expression_ends(run, &mut self.ends)?;
-        self.ends.sort_unstable();
-        Ok(())
+    pub(super) fn collect(&mut self, rules: &RuleSet, run: &[u8], scratch: &mut Scratch) -> Result<(), ScanError> {
+        self.least = rules.kernel.least() as usize;
+        rules.hints(run, &mut self.spans, &mut self.ends, scratch)
     }
 
-    fn any(&self) -> bool {
-        !self.hot.is_empty() || !self.ends.is_empty()
+    /// Where the next thing not yet gone past begins or ends.
+    fn next(&self) -> usize {
+        let span = self.spans.get(self.next_span).map_or(usize::MAX, |(start, _)| *start);
+        let end = self.ends.get(self.next_end).copied().unwrap_or(usize::MAX);
+        span.min(end)
     }
 
     /// What to look for in the value at `[start, end)`. Values must be asked for in order.
     pub(super) fn look(&mut self, start: usize, end: usize) -> Look {
-        while self.hot.get(self.next_hot).is_some_and(|hot| hot.block * 64 + 64 <= start) {
-            self.next_hot += 1;
+        while self.spans.get(self.next_span).is_some_and(|(_, span_end)| *span_end <= start) {
+            self.next_span += 1;
         }
         while self.ends.get(self.next_end).is_some_and(|at| *at <= start) {
             self.next_end += 1;
         }
-        let mut pans = false;
-        for hot in self.hot.get(self.next_hot..).unwrap_or_default() {
-            let first = hot.block * 64;
-            if first >= end || pans {
-                break;
-            }
-            let from = start.saturating_sub(first);
-            let to = (end - first).min(64);
-            pans = hot.ends >> from & (u64::MAX >> (64 - (to - from))) != 0;
-        }
+        let enough = |(from, to): &(usize, usize)| (*to).min(end).saturating_sub((*from).max(start)) >= self.least;
+        let spans = self.spans.get(self.next_span..).unwrap_or_default();
         Look {
-            pans,
+            pans: spans.iter().take_while(|(from, _)| *from < end).any(enough),
             expressions: self.ends.get(self.next_end).is_some_and(|at| *at <= end),
         }
     }
@@ -143,8 +128,23 @@ impl Rows<'_> {
     fn mask(&mut self, run: &mut [u8], hints: &mut Hints) -> Result<Option<usize>, ScanError> {
         let mut at = 0;
         let mut write = 0;
+        // Up to here there is nothing to find.
+        let mut quiet = hints.next();
         while at < run.len() {
-            let Some(end) = self.row(run, at, hints)? else { return Ok(None) };
+            let mut checked = if self.plan.every_row {
+                self.row(run, at, hints)?
+            } else {
+                check(run, at, self.plan.columns.len())
+            };
+            if let Some(end) = checked
+                && end >= quiet
+                && !self.plan.every_row
+            {
+                checked = self.row(run, at, hints)?;
+                hints.look(end, end);
+                quiet = hints.next();
+            }
+            let Some(end) = checked else { return Ok(None) };
             write = self.put(run, at, end, write);
             at = end;
         }

@@ -5,5 +5,5 @@
 mod simd;
 mod vectorscan;
 
-pub(crate) use simd::{Hot, digit_runs};
+pub(crate) use simd::{Fingerprints, Hot, Sweep, Work, accelerated, classes, luhn_sum};
 pub(crate) use vectorscan::{Database, Expression, HsError, expression_width};

@@ -1,10 +1,9 @@
-//! The rules that Vectorscan runs: built-in ones, and the operator's patterns.
+//! The operator's patterns, which Vectorscan runs.
 
 use std::ffi::CString;
 use std::fmt::Write as _;
 
 use super::finding::Finding;
-use super::keywords::{self, KEYWORDS, Keyword};
 use super::rules::{CompileError, Pattern};
 use crate::raw::{Database, Expression, HsError, expression_width};
 
@@ -14,51 +13,30 @@ pub(super) const BUILT_IN: [&str; 4] = ["pan", "track", "cvv", "pin"];
 /// The longest match a pattern may have, in bytes: what a stream has to hold back.
 const MAX_WIDTH: u32 = 1024;
 
-/// How a match becomes a finding.
-#[derive(Clone, Copy, Debug)]
-enum Meaning {
-    /// It is a keyword; what it introduces is covered.
-    Keyword(Keyword),
-    /// It is a match of the operator's pattern, and covered but for its end.
-    Pattern { rule: usize, keep_last: usize },
-}
-
-/// The expressions in the forms Vectorscan runs, and what their matches mean.
+/// The patterns in the forms Vectorscan runs.
 pub(super) struct Expressions {
-    /// Keywords and patterns, without where a match begins. Of patterns it matches a superset (it knows no word
-    /// boundaries), which decides whether `exact` has to run.
+    /// Without where a match begins. It matches a superset (it knows no word boundaries), which decides whether `exact`
+    /// has to run.
     quick: Database,
-    /// The operator's patterns, with where a match begins: slower by far.
-    exact: Option<Database>,
-    /// By expression id.
-    meanings: Vec<Meaning>,
-    /// The longest match of any expression.
+    /// With where a match begins: slower by far.
+    exact: Database,
+    /// By expression id: how many bytes of a match stay visible at its end.
+    keep_last: Vec<usize>,
+    /// The longest match of any pattern.
     pub width: usize,
 }
 
 impl Expressions {
-    pub(super) fn compile(patterns: &[Pattern]) -> Result<Self, CompileError> {
-        let mut sources: Vec<(&str, Meaning)> = KEYWORDS
-            .iter()
-            .map(|(regex, keyword)| (*regex, Meaning::Keyword(*keyword)))
-            .collect();
-        for (i, pattern) in patterns.iter().enumerate() {
-            let meaning = Meaning::Pattern {
-                rule: BUILT_IN.len() + i,
-                keep_last: pattern.keep_last,
-            };
-            sources.push((&pattern.regex, meaning));
+    /// `None` when there are no patterns.
+    pub(super) fn compile(patterns: &[Pattern]) -> Result<Option<Self>, CompileError> {
+        if patterns.is_empty() {
+            return Ok(None);
         }
-        let name = |index: usize| {
-            index
-                .checked_sub(KEYWORDS.len())
-                .and_then(|i| patterns.get(i))
-                .map_or("built-in", |p| p.id.as_str())
-        };
+        let name = |index: usize| patterns.get(index).map_or("", |p| p.id.as_str());
         let mut exact = Vec::new();
         let mut quick = Vec::new();
-        let mut width = keywords::REACH;
-        for (index, (regex, _)) in sources.iter().enumerate() {
+        let mut width = 0;
+        for (index, Pattern { regex, .. }) in patterns.iter().enumerate() {
             let problem = |what: &str| CompileError(format!("pattern \"{}\": {what}", name(index)));
             let id = u32::try_from(index).map_err(|_| problem("too many patterns"))?;
             let c_string = |text: &str| CString::new(text).map_err(|_| problem("a NUL byte; write \\x00 instead"));
@@ -66,7 +44,7 @@ impl Expressions {
             let expression = Expression {
                 regex: c_string(regex)?,
                 id,
-                start: index >= KEYWORDS.len(),
+                start: true,
             };
             let longest = expression_width(&expression).map_err(|error| problem(&error.message))?;
             match longest {
@@ -87,28 +65,22 @@ impl Expressions {
                 id,
                 start: false,
             });
-            if index >= KEYWORDS.len() {
-                exact.push(expression);
-            }
+            exact.push(expression);
         }
-        let failed = |error: HsError, offset: usize| {
+        let failed = |error: HsError| {
             let mut message = String::new();
-            if let Some(index) = error.expression.map(|index| index + offset) {
+            if let Some(index) = error.expression {
                 // Writing to a String cannot fail.
                 let _ = write!(message, "pattern \"{}\": ", name(index));
             }
             CompileError(message + &error.message)
         };
-        Ok(Self {
-            exact: if exact.is_empty() {
-                None
-            } else {
-                Some(Database::compile(&exact).map_err(|error| failed(error, KEYWORDS.len()))?)
-            },
-            quick: Database::compile(&quick).map_err(|error| failed(error, 0))?,
-            meanings: sources.into_iter().map(|(_, meaning)| meaning).collect(),
+        Ok(Some(Self {
+            exact: Database::compile(&exact).map_err(failed)?,
+            quick: Database::compile(&quick).map_err(failed)?,
+            keep_last: patterns.iter().map(|pattern| pattern.keep_last).collect(),
             width,
-        })
+        }))
     }
 
     /// Appends where matches may end.
@@ -121,29 +93,23 @@ impl Expressions {
         })
     }
 
-    /// Appends what matches and begins before `before`. Bytes before `from` are context.
-    pub(super) fn find(&self, text: &[u8], from: usize, before: usize, findings: &mut Vec<Finding>) -> Result<(), HsError> {
-        let mut patterns = false;
-        self.quick.scan(text, |id, _, end| {
-            match self.meanings.get(id as usize) {
-                Some(Meaning::Keyword(keyword)) => {
-                    findings.extend(keyword.finding(text, end).filter(|finding| (from..before).contains(&finding.start)));
-                }
-                Some(Meaning::Pattern { .. }) => patterns = true,
-                None => {}
-            }
-            true
+    /// Appends what matches and begins before `before`.
+    pub(super) fn find(&self, text: &[u8], before: usize, findings: &mut Vec<Finding>) -> Result<(), HsError> {
+        let mut any = false;
+        self.quick.scan(text, |_, _, _| {
+            any = true;
+            false
         })?;
-        let Some(exact) = self.exact.as_ref().filter(|_| patterns) else {
+        if !any {
             return Ok(());
-        };
+        }
         let first = findings.len();
-        exact.scan(text, |id, start, end| {
-            let Some(Meaning::Pattern { rule, keep_last }) = self.meanings.get(id as usize) else {
+        self.exact.scan(text, |id, start, end| {
+            let Some(keep_last) = self.keep_last.get(id as usize) else {
                 return true;
             };
             if start < before {
-                let finding = pattern(text, *rule, *keep_last, start, end);
+                let finding = pattern(text, BUILT_IN.len() + id as usize, *keep_last, start, end);
                 // Every end of a match is reported; a longer match from the same start covers all the shorter did.
                 match findings.get_mut(first..).and_then(<[Finding]>::last_mut) {
                     Some(last) if last.rule == finding.rule && last.cover_start == finding.cover_start && last.start == finding.start => {

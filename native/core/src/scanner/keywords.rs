@@ -1,9 +1,10 @@
-//! What the built-in keywords and sentinels introduce.
+//! The built-in keywords and sentinels, and what they introduce.
 //!
-//! Vectorscan finds the keyword, which is cheap; what follows it is read here, because a bounded grammar of gaps and
-//! values would make an expression too large to report where it begins.
+//! Fingerprints of three bytes are found by SIMD ([`crate::raw`]); what stands around one is read here. A general matcher
+//! costs as much for its call alone on a short value, and several times as much per byte on a long one.
 
 use super::finding::Finding;
+use crate::raw::Fingerprints;
 
 /// The most bytes from the start of a keyword that decide about its value.
 pub(super) const REACH: usize = 160;
@@ -31,18 +32,118 @@ pub(super) enum Keyword {
     Pin,
 }
 
-/// The expressions that find each keyword.
-pub(super) const KEYWORDS: [(&str, Keyword); 6] = [
-    ("%(?:25)?[Bb][0-9]", Keyword::Track1),
-    ("(?:;|%3[bB])[0-9]{8}", Keyword::Track2),
-    (
-        "(?i)(?:cvv2?|cvc2?|cav2|card[ _-]?verification|security[ _-]?code|verification[ _-]?(?:code|value|number))",
-        Keyword::Cvv,
-    ),
-    ("(?i)(?:csc|cvd|cvn2?)", Keyword::ShortCvv),
-    ("(?i)pin[ _-]?bl(?:oc)?k", Keyword::PinBlock),
-    ("(?i)pin[\"'\\\\ :=]", Keyword::Pin),
-];
+/// Three bytes in the middle of each keyword, chosen to be rare in prose.
+pub(super) const FINGERPRINTS: Fingerprints = Fingerprints::new(&[
+    [b"c", b"v", b"vcdn"],
+    [b"c", b"a", b"v"],
+    [b"c", b"s", b"c"],
+    // verification
+    [b"r", b"i", b"f"],
+    // security
+    [b"c", b"u", b"r"],
+    [b"p", b"i", b"n"],
+    [b"%", b"b23", b"0123456789b"],
+    [b";", b"0123456789", b"0123456789"],
+]);
+
+/// Emits the keywords whose fingerprint ends with byte `mark`, and the end of each.
+pub(super) fn keywords_at(text: &[u8], mark: usize, emit: &mut impl FnMut(Keyword, usize)) {
+    let Some(start) = mark.checked_sub(2) else { return };
+    let Some([first, second, third]) = text.get(start..).and_then(<[u8]>::first_chunk) else {
+        return;
+    };
+    let end = start + 3;
+    let two = text.get(end) == Some(&b'2');
+    match [first.to_ascii_lowercase(), second.to_ascii_lowercase(), third.to_ascii_lowercase()] {
+        [b'c', b'v', b'v' | b'c'] => {
+            emit(Keyword::Cvv, end);
+            if two {
+                emit(Keyword::Cvv, end + 1);
+            }
+        }
+        [b'c', b'a', b'v'] if two => emit(Keyword::Cvv, end + 1),
+        [b'c', b's', b'c'] | [b'c', b'v', b'd'] => emit(Keyword::ShortCvv, end),
+        [b'c', b'v', b'n'] => {
+            emit(Keyword::ShortCvv, end);
+            if two {
+                emit(Keyword::ShortCvv, end + 1);
+            }
+        }
+        [b'r', b'i', b'f'] => verification(text, start, emit),
+        [b'c', b'u', b'r'] => {
+            let word = follows(text, end, b"ity").filter(|_| precedes(text, start, b"se").is_some());
+            if let Some(end) = word.and_then(|end| follows(text, joint(text, end), b"code")) {
+                emit(Keyword::Cvv, end);
+            }
+        }
+        [b'p', b'i', b'n'] => {
+            if matches!(text.get(end), Some(b'"' | b'\'' | b'\\' | b' ' | b':' | b'=')) {
+                emit(Keyword::Pin, end + 1);
+            }
+            let block = joint(text, end);
+            if let Some(end) = follows(text, block, b"blk").or_else(|| follows(text, block, b"block")) {
+                emit(Keyword::PinBlock, end);
+            }
+        }
+        [b'%', b'b', b'0'..=b'9'] => emit(Keyword::Track1, end),
+        [b'%', b'2', b'5'] => {
+            if matches!(text.get(end..), Some([b'b' | b'B', b'0'..=b'9', ..])) {
+                emit(Keyword::Track1, end + 2);
+            }
+        }
+        [b'%', b'3', b'b'] => track2_sentinel(text, end, emit),
+        [b';', ..] => track2_sentinel(text, start + 1, emit),
+        _ => {}
+    }
+}
+
+/// `card verification`, `verification code` and the like around `rif`.
+fn verification(text: &[u8], middle: usize, emit: &mut impl FnMut(Keyword, usize)) {
+    let Some(end) = follows(text, middle + 3, b"ication") else { return };
+    let Some(start) = precedes(text, middle, b"ve") else { return };
+    if precedes(text, start, b"card").is_some()
+        || start
+            .checked_sub(1)
+            .filter(|left| joint(text, *left) == start)
+            .is_some_and(|left| precedes(text, left, b"card").is_some())
+    {
+        emit(Keyword::Cvv, end);
+    }
+    let next = joint(text, end);
+    for word in [b"code".as_slice(), b"value", b"number"] {
+        if let Some(end) = follows(text, next, word) {
+            emit(Keyword::Cvv, end);
+        }
+    }
+}
+
+/// The match of track 2 includes eight digits.
+fn track2_sentinel(text: &[u8], number: usize, emit: &mut impl FnMut(Keyword, usize)) {
+    if text
+        .get(number..)
+        .and_then(<[u8]>::first_chunk::<8>)
+        .is_some_and(|digits| digits.iter().all(u8::is_ascii_digit))
+    {
+        emit(Keyword::Track2, number + 8);
+    }
+}
+
+/// The position behind one space, underscore or hyphen, if there is one.
+fn joint(text: &[u8], at: usize) -> usize {
+    at + usize::from(matches!(text.get(at), Some(b' ' | b'_' | b'-')))
+}
+
+/// The end of `word`, when it stands at `at`.
+fn follows(text: &[u8], at: usize, word: &[u8]) -> Option<usize> {
+    let end = at + word.len();
+    text.get(at..end)?.eq_ignore_ascii_case(word).then_some(end)
+}
+
+/// The start of `word`, when it ends at `end`.
+fn precedes(text: &[u8], end: usize, word: &[u8]) -> Option<usize> {
+    let start = end.checked_sub(word.len())?;
+    follows(text, start, word).map(|_| start)
+}
 
 impl Keyword {
     /// What the keyword that ends at `end` introduces. A finding begins with the last byte of its keyword, or with the
@@ -50,7 +151,7 @@ impl Keyword {
     pub(super) fn finding(self, text: &[u8], end: usize) -> Option<Finding> {
         let start = end.checked_sub(1)?;
         match self {
-            // The match ends with the first digit of the number.
+            // It ends with the first digit of the number.
             Self::Track1 => {
                 let sentinel = preceded(text, start - 1, &[b"%", b"%25"])?;
                 Some(Finding::whole(TRACK, sentinel, track1(text, start)?))
@@ -186,5 +287,124 @@ fn caret(text: &[u8], at: usize) -> Option<usize> {
         [b'^', ..] => Some(at + 1),
         [b'%', b'5', b'e' | b'E', ..] => Some(at + 3),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+mod tests {
+    use std::ffi::CString;
+
+    use proptest::prelude::*;
+
+    use super::{FINGERPRINTS, Keyword, keywords_at};
+    use crate::raw::{Database, Expression, Hot, Sweep};
+
+    /// The definition of the keywords, for a general matcher.
+    const DEFINITION: [(&str, Keyword); 6] = [
+        ("%(?:25)?[Bb][0-9]", Keyword::Track1),
+        ("(?:;|%3[bB])[0-9]{8}", Keyword::Track2),
+        (
+            "(?i)(?:cvv2?|cvc2?|cav2|card[ _-]?verification|security[ _-]?code|verification[ _-]?(?:code|value|number))",
+            Keyword::Cvv,
+        ),
+        ("(?i)(?:csc|cvd|cvn2?)", Keyword::ShortCvv),
+        ("(?i)pin[ _-]?bl(?:oc)?k", Keyword::PinBlock),
+        ("(?i)pin[\"'\\\\ :=]", Keyword::Pin),
+    ];
+
+    fn ours(text: &[u8]) -> Vec<(usize, u32)> {
+        let mut marks = Vec::new();
+        Sweep {
+            least: 12,
+            fingerprints: &FINGERPRINTS,
+            runs: None,
+            marks: Some(&mut marks),
+        }
+        .over(text);
+        let mut found = Vec::new();
+        for mark in marks.into_iter().flat_map(Hot::positions) {
+            keywords_at(text, mark, &mut |keyword, end| found.push((end, keyword as u32)));
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        let piece = prop::sample::select(vec![
+            "cvv",
+            "CVC",
+            "cvd",
+            "cvn",
+            "2",
+            "cav2",
+            "ca",
+            "csc",
+            "card",
+            "Card",
+            "verification",
+            "Veri",
+            "fication",
+            "rif",
+            "code",
+            "value",
+            "number",
+            "security",
+            "secur",
+            "ity",
+            "pin",
+            "PIN",
+            "bl",
+            "oc",
+            "k",
+            "block",
+            " ",
+            "_",
+            "-",
+            "%",
+            "25",
+            "B",
+            "b4",
+            "3b",
+            "%3B",
+            ";",
+            "12345678",
+            "1234567",
+            ":",
+            "=",
+            "\"",
+            "\\",
+            "'",
+            "x",
+            "\u{e9}",
+            "lorem ipsum dolor sit amet ",
+        ]);
+        prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 5000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn keywords_are_those_of_the_definition(text in text()) {
+            static MATCHER: std::sync::LazyLock<Database> = std::sync::LazyLock::new(|| {
+                let expressions: Vec<Expression> = DEFINITION
+                    .iter()
+                    .map(|(regex, keyword)| Expression { regex: CString::new(*regex).unwrap(), id: *keyword as u32, start: false })
+                    .collect();
+                Database::compile(&expressions).unwrap()
+            });
+            let mut expected = Vec::new();
+            MATCHER
+                .scan(text.as_bytes(), |id, _, end| {
+                    expected.push((end, id));
+                    true
+                })
+                .unwrap();
+            expected.sort_unstable();
+            expected.dedup();
+            prop_assert_eq!(ours(text.as_bytes()), expected);
+        }
     }
 }

@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::brands::Lengths;
 use super::expressions::{BUILT_IN, Expressions};
 use super::finding::{Finding, Tally};
-use super::keywords::{self, TRACK};
+use super::keywords::{self, FINGERPRINTS, TRACK, keywords_at};
 use super::pan::{self, Kernel, Window};
 use super::track;
-use crate::raw::{Hot, HsError};
+use crate::raw::{Hot, HsError, Sweep};
 
 /// Index of the card number rule.
 const PAN: usize = 0;
@@ -43,11 +43,12 @@ pub(super) struct Pattern {
 /// Working memory of a scan, kept by the caller so that a scan allocates nothing once warm.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    pub hot: Vec<Hot>,
+    pub runs: Vec<Hot>,
+    pub marks: Vec<Hot>,
     /// Borrowed by whoever goes over many values with one scan of them all.
-    pub spare_hot: Vec<Hot>,
-    pub spare_bytes: Vec<u8>,
+    pub spans: Vec<(usize, usize)>,
     pub ends: Vec<usize>,
+    pub spare_bytes: Vec<u8>,
     pub findings: Vec<Finding>,
     pub tally: Tally,
 }
@@ -56,7 +57,8 @@ pub(crate) struct Scratch {
 pub struct RuleSet {
     names: Vec<String>,
     pub(crate) kernel: Kernel,
-    expressions: Expressions,
+    /// The operator's patterns, if there are any.
+    expressions: Option<Expressions>,
     /// How many digits of a card number stay visible at its end, 0 to 4.
     pub(crate) keep_last: usize,
     keep_first: usize,
@@ -111,7 +113,8 @@ impl RuleSet {
 
     /// How many bytes behind its start can decide about a finding.
     pub(crate) fn reach(&self) -> usize {
-        (pan::REACH + track::REACH).max(self.expressions.width) + 2
+        let patterns = self.expressions.as_ref().map_or(0, |expressions| expressions.width);
+        (pan::REACH + track::REACH).max(keywords::REACH).max(patterns) + 2
     }
 
     /// How many bytes before a finding can decide about it.
@@ -134,52 +137,97 @@ impl RuleSet {
         })
     }
 
-    /// Collects into `scratch.findings`, sorted by start, what begins before `before`. Bytes before `from` are context.
-    pub(crate) fn find(&self, text: &[u8], from: usize, before: usize, scratch: &mut Scratch) -> Result<(), ScanError> {
-        scratch.findings.clear();
-        scratch.hot.clear();
-        self.kernel.prefilter(text, &mut scratch.hot);
-        if !scratch.hot.is_empty() {
-            self.find_pans(text, from, before, scratch);
-        }
-        self.expressions.find(text, from, before, &mut scratch.findings)?;
-        if scratch.findings.len() > 1 {
-            scratch.findings.sort_unstable_by_key(|finding| finding.start);
-        }
-        Ok(())
+    /// How many card numbers a text holds, overlapping ones included; nothing else is looked for.
+    #[must_use]
+    pub fn count_card_numbers(&self, text: &[u8]) -> usize {
+        with_scratch(|scratch| {
+            self.sweep(text, true, false, scratch);
+            let mut found = 0;
+            self.kernel.find(text, &scratch.runs, 0, text.len(), &mut |_| found += 1);
+            found
+        })
     }
 
-    /// As `find` over a whole value, for card numbers or expressions only.
-    pub(crate) fn find_parts(&self, value: &[u8], pans: bool, expressions: bool, scratch: &mut Scratch) -> Result<(), ScanError> {
-        scratch.findings.clear();
-        if pans {
-            self.find_pans_in(value, scratch);
+    /// Sees in one pass where card numbers and where keywords may be.
+    fn sweep(&self, text: &[u8], runs: bool, marks: bool, scratch: &mut Scratch) {
+        scratch.runs.clear();
+        scratch.marks.clear();
+        Sweep {
+            least: self.kernel.least(),
+            fingerprints: &FINGERPRINTS,
+            runs: runs.then_some(&mut scratch.runs),
+            marks: marks.then_some(&mut scratch.marks),
         }
-        if expressions {
-            self.expressions.find(value, 0, value.len(), &mut scratch.findings)?;
-        }
-        if scratch.findings.len() > 1 {
-            scratch.findings.sort_unstable_by_key(|finding| finding.start);
-        }
-        Ok(())
+        .over(text);
+    }
+
+    /// Collects into `scratch.findings`, sorted by start, what begins before `before`. Bytes before `from` are context.
+    pub(crate) fn find(&self, text: &[u8], from: usize, before: usize, scratch: &mut Scratch) -> Result<(), ScanError> {
+        self.collect(text, from, before, (true, true), scratch)
+    }
+
+    /// As `find` over a whole value, for card numbers or for everything else only.
+    pub(crate) fn find_parts(&self, value: &[u8], pans: bool, others: bool, scratch: &mut Scratch) -> Result<(), ScanError> {
+        self.collect(value, 0, value.len(), (pans, others), scratch)
     }
 
     /// The card numbers of a value, and the tracks they begin.
     pub(crate) fn find_pans_in(&self, value: &[u8], scratch: &mut Scratch) {
         scratch.findings.clear();
-        scratch.hot.clear();
-        self.kernel.prefilter(value, &mut scratch.hot);
+        self.sweep(value, true, false, scratch);
         self.find_pans(value, 0, value.len(), scratch);
     }
 
-    /// Where a match of an expression may end; a superset over any division of `text` into values.
-    pub(crate) fn expression_ends(&self, text: &[u8], ends: &mut Vec<usize>) -> Result<(), ScanError> {
-        Ok(self.expressions.ends(text, ends)?)
+    fn collect(
+        &self,
+        text: &[u8],
+        from: usize,
+        before: usize,
+        (pans, others): (bool, bool),
+        scratch: &mut Scratch,
+    ) -> Result<(), ScanError> {
+        scratch.findings.clear();
+        self.sweep(text, pans, others, scratch);
+        self.find_pans(text, from, before, scratch);
+        let Scratch { marks, findings, .. } = scratch;
+        for mark in marks.iter().copied().flat_map(Hot::positions) {
+            keywords_at(text, mark, &mut |keyword, end| {
+                findings.extend(keyword.finding(text, end).filter(|finding| (from..before).contains(&finding.start)));
+            });
+        }
+        if others && let Some(expressions) = &self.expressions {
+            expressions.find(text, before, findings)?;
+        }
+        if findings.len() > 1 {
+            findings.sort_unstable_by_key(|finding| finding.start);
+        }
+        Ok(())
+    }
+
+    /// Where any division of `text` into values may have something: appends the spans in which card numbers may lie and,
+    /// sorted, the positions where keywords and patterns may end.
+    pub(crate) fn hints(
+        &self,
+        text: &[u8],
+        spans: &mut Vec<(usize, usize)>,
+        ends: &mut Vec<usize>,
+        scratch: &mut Scratch,
+    ) -> Result<(), ScanError> {
+        self.sweep(text, true, true, scratch);
+        self.kernel.spans(text, &scratch.runs, spans);
+        for mark in scratch.marks.iter().copied().flat_map(Hot::positions) {
+            keywords_at(text, mark, &mut |_, end| ends.push(end));
+        }
+        if let Some(expressions) = &self.expressions {
+            expressions.ends(text, ends)?;
+        }
+        ends.sort_unstable();
+        Ok(())
     }
 
     fn find_pans(&self, text: &[u8], from: usize, before: usize, scratch: &mut Scratch) {
-        let Scratch { hot, findings, .. } = scratch;
-        self.kernel.find(text, hot, from, before, &mut |window| {
+        let Scratch { runs, findings, .. } = scratch;
+        self.kernel.find(text, runs, from, before, &mut |window| {
             if let Some(end) = track::tail(text, window.end) {
                 findings.push(Finding::whole(TRACK, window.start, end));
             }
