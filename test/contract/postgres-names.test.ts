@@ -39,6 +39,18 @@ const games: Readonly<Record<string, readonly Buffer[]>> = {
   'a definition that is refused, and a Bind behind it in the same group': [
     parse({ name: 's', text: SECRET }), sync(), parse({ name: 's', text: PLAIN }), bind({ statement: 's' }), execute(), sync(), bind({ statement: 's' }), execute(), sync(),
   ],
+  'the unnamed statement anew in group after group, some of them refused': [
+    parse({ text: SECRET }), bind(), execute(), sync(), parse({ text: PLAIN }), bind(), execute(), sync(), parse({ text: 'selec' }), bind(), execute(), sync(),
+    parse({ text: SECRET }), bind(), execute(), sync(), parse({ text: 'select 1/0' }), bind(), execute(), sync(), bind(), execute(), sync(), parse({ text: PLAIN }), bind(), execute(), sync(),
+  ],
+  'a name defined in group after group, refused while it is taken': [
+    parse({ name: 's', text: SECRET }), sync(), parse({ name: 's', text: PLAIN }), bind({ statement: 's' }), execute(), sync(), close('S', 's'), sync(),
+    parse({ name: 's', text: PLAIN }), bind({ statement: 's' }), execute(), sync(), parse({ name: 's', text: SECRET }), sync(), bind({ statement: 's' }), execute(), sync(), close('S', 's'), sync(),
+  ],
+  'a refused definition, then one that is taken, then its use': [
+    parse({ name: 's', text: 'selec' }), sync(), parse({ name: 's', text: SECRET }), bind({ statement: 's' }), execute(), sync(), parse({ name: 's', text: 'selec' }), sync(),
+    bind({ statement: 's' }), execute(), sync(), close('S', 's'), sync(),
+  ],
   'a skipped Parse, then a Bind of what was there before': [
     parse({ name: 's', text: SECRET }), sync(), parse({ text: 'select 1/0' }), bind(), execute(), close('S', 's'), parse({ name: 's', text: PLAIN }), sync(),
     bind({ statement: 's' }), execute(), sync(),

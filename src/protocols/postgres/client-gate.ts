@@ -33,15 +33,10 @@ export class ClientGate {
     switch (type) {
       case Front.Query:
         return state.classifier.classify(bytes, at + 5, at + total - 1, this.#state.snapshot()).barrier;
-      case Front.Parse:
-        return state.statements.unsettled(cstring(bytes, at + 5, at + total), state.group);
+      // A Parse only gives a name a meaning, and so does a Bind to that of its portal: what the name meant before is no matter.
       case Front.Bind: {
         const portalEnd = cstringEnd(bytes, at + 5, at + total);
-        if (portalEnd === -1) return false;
-        const portal = bytes.toString('utf8', at + 5, portalEnd);
-        return (
-          state.portals.unsettled(portal, state.group) || state.statements.unsettled(cstring(bytes, portalEnd + 1, at + total), state.group)
-        );
+        return portalEnd !== -1 && state.statements.unsettled(cstring(bytes, portalEnd + 1, at + total), state.group);
       }
       case Front.Execute:
         return state.portals.unsettled(cstring(bytes, at + 5, at + total), state.group);

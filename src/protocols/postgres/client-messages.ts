@@ -216,7 +216,7 @@ export class ClientMessages {
       out.insert(deniedParse(name, nonce));
       const tombstone: Statement = { name, classified, line: 0, parameterTypes: [], pending: state.group, closed: true };
       // A refused Parse leaves a named statement as it was, and drops the unnamed one.
-      if (name === '') state.statements.set(tombstone);
+      if (name === '' && state.statements.set(tombstone) !== null) state.statements.settle(tombstone);
       this.#expect({ kind: 'parse', op: this.#record.denied(decision, members), nonce, substitute: denialResponse(decision) });
       return true;
     }

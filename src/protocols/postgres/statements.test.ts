@@ -52,3 +52,21 @@ test('a session cannot have more names than the limit', () => {
   assert.equal(names.set(entry('c', '')), null);
   assert.notEqual(names.set(entry('a', 'again')), null);
 });
+
+test('changes of several groups, answered one after the other, leave what the server has', () => {
+  const answers = [[true, true], [true, false], [false, true], [false, false]] as const;
+  for (const [first, second] of answers) {
+    const names = new NameTable<Entry>();
+    names.set(entry('s', 'before'));
+    const one = entry('s', 'one', 1);
+    const undoOne = names.set(one);
+    const two = entry('s', 'two', 2);
+    const undoTwo = names.set(two);
+    if (first) names.settle(one);
+    else undoOne?.undo();
+    assert.equal(names.get('s'), two);
+    if (second) names.settle(two);
+    else undoTwo?.undo();
+    assert.equal(names.get('s')?.text, second ? 'two' : first ? 'one' : 'before');
+  }
+});

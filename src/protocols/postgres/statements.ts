@@ -44,9 +44,12 @@ export interface Undo {
  * The names a client can refer to, as the server will see them when it comes to the message. Within one sync group a
  * change holds at once: if the server refuses it, it skips the rest of the group too, and `undo` takes it back. A
  * reference from a later group to a change not answered yet cannot be resolved: `unsettled` says so, and the caller waits.
+ * Another change needs no wait: it stands on the one before it, whichever way that one is answered.
  */
 export class NameTable<T extends Named> {
   readonly #names = new Map<string, T>();
+  /** What stood under the name before each change that the server has not answered. */
+  readonly #previous = new Map<T, T | undefined>();
   readonly #limit: number;
 
   constructor(limit = 100_000) {
@@ -69,22 +72,34 @@ export class NameTable<T extends Named> {
     const previous = this.#names.get(value.name);
     if (previous === undefined && this.#names.size >= this.#limit) return null;
     this.#names.set(value.name, value);
-    return {
-      undo: () => {
-        if (previous === undefined) this.#names.delete(value.name);
-        else this.#names.set(value.name, previous);
-      },
-    };
+    this.#previous.set(value, previous);
+    return { undo: () => this.#undo(value) };
   }
 
   /** The server confirmed the change. */
   settle(value: T): void {
     value.pending = 0;
+    this.#previous.delete(value);
     if (value.closed && this.#names.get(value.name) === value) this.#names.delete(value.name);
+  }
+
+  #undo(value: T): void {
+    const before = this.#previous.get(value);
+    this.#previous.delete(value);
+    let later = this.#names.get(value.name);
+    if (later === value) {
+      if (before === undefined) this.#names.delete(value.name);
+      else this.#names.set(value.name, before);
+      return;
+    }
+    // Changed again since, by a later group: what that one would go back to is now what this one stood on.
+    while (later !== undefined && this.#previous.get(later) !== value) later = this.#previous.get(later);
+    if (later !== undefined) this.#previous.set(later, before);
   }
 
   clear(): void {
     this.#names.clear();
+    this.#previous.clear();
   }
 
   delete(name: string): void {
