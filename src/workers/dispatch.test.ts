@@ -20,7 +20,10 @@ test('small chunks stay inline however slow the scan', () => {
 });
 
 test('a pinned mode does not follow the measurement', () => {
-  for (const [mode, goes] of [['inline', false], ['pool', true]] as const) {
+  for (const [mode, goes] of [
+    ['inline', false],
+    ['pool', true],
+  ] as const) {
     const policy = new DispatchPolicy(mode);
     policy.apply({ scanNsPerByte: 1, roundTripNs: 1_000_000 });
     assert.equal(policy.goesToPool(1 << 20), goes);

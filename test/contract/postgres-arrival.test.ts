@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect as connectTls } from 'node:tls';
 import { after, before, test } from 'node:test';
+import { connect as connectTls } from 'node:tls';
 import { type Stage, startStage } from '../support/stage.ts';
 import { Wire, WireError } from '../support/wire.ts';
 import { encode } from '../support/wire-messages.ts';
@@ -27,7 +27,10 @@ for (const tls of ['ssl-request', 'direct'] as const) {
     const secure = await stage.connect(stage.analyst, { tls });
     for (const text of ['select * from cards order by id', 'copy orders to stdout', 'select 1/0']) {
       const [a, b] = await Promise.all([plain.query(text), secure.query(text)]);
-      assert.deepEqual(a.messages.map((m) => m.raw), b.messages.map((m) => m.raw));
+      assert.deepEqual(
+        a.messages.map((m) => m.raw),
+        b.messages.map((m) => m.raw),
+      );
     }
     await Promise.all([plain.end(), secure.end()]);
   });
@@ -86,7 +89,10 @@ test('a second SSLRequest inside TLS is refused', async () => {
 
 test('a newer minor version is negotiated down, with the options that are not known', async () => {
   const wire = await Wire.open(login());
-  wire.send(encode.startup({ user: 'ada', database: 'payments', '_pq_.wings': 'on' }, { major: 3, minor: 9999 }), encode.password(stage.analyst.token));
+  wire.send(
+    encode.startup({ user: 'ada', database: 'payments', '_pq_.wings': 'on' }, { major: 3, minor: 9999 }),
+    encode.password(stage.analyst.token),
+  );
   const { messages } = await wire.cycle();
   const negotiation = messages.find((message) => message.name === 'NegotiateProtocolVersion');
   assert.ok(negotiation !== undefined);
@@ -103,7 +109,7 @@ for (const minor of [0, 2]) {
     const wire = await stage.connect(stage.analyst, { protocol: { major: 3, minor } });
     assert.equal(wire.backendKey?.key.length, minor === 0 ? 4 : 32);
     const [[pid]] = (await wire.query('select pg_backend_pid()')).rows as [[string]];
-    assert.notEqual(String(wire.backendKey?.pid), pid, 'the key is not the server\'s own');
+    assert.notEqual(String(wire.backendKey?.pid), pid, "the key is not the server's own");
     const running = wire.query('select pg_sleep(60)');
     await waiting(pid);
     await wire.cancel();
@@ -112,7 +118,10 @@ for (const minor of [0, 2]) {
     assert.equal(status, 'I');
     assert.deepEqual((await wire.query('select 1')).rows, [['1']]);
     await wire.end();
-    assert.ok(stage.record().some((line) => line.type === 'intent' && line['kind'] === 'cancel'), 'the cancel is recorded');
+    assert.ok(
+      stage.record().some((line) => line.type === 'intent' && line['kind'] === 'cancel'),
+      'the cancel is recorded',
+    );
   });
 }
 
@@ -142,7 +151,10 @@ test('a cancel request with a wrong key, or with the key of nobody, does nothing
 
 test('replication is refused', async () => {
   for (const replication of ['true', 'database', 'on', '1']) {
-    await assert.rejects(stage.connect(stage.analyst, { parameters: { replication } }), (error: unknown) => error instanceof WireError && error.fields['C'] === '0A000');
+    await assert.rejects(
+      stage.connect(stage.analyst, { parameters: { replication } }),
+      (error: unknown) => error instanceof WireError && error.fields['C'] === '0A000',
+    );
   }
 });
 
@@ -161,7 +173,11 @@ test('FunctionCall is refused, and the session goes on', async () => {
 test('what the client calls itself reaches the server behind the session id', async () => {
   const wire = await stage.connect(stage.analyst, { parameters: { application_name: 'my tool' } });
   const { rows } = await wire.query('show application_name');
-  const [sid] = stage.record().filter((line) => line.type === 'session' && line['event'] === 'start').map((line) => line.sid).slice(-1);
+  const [sid] = stage
+    .record()
+    .filter((line) => line.type === 'session' && line['event'] === 'start')
+    .map((line) => line.sid)
+    .slice(-1);
   assert.deepEqual(rows, [[`sluice:${sid} my tool`]]);
   await wire.end();
 });

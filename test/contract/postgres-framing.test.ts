@@ -212,7 +212,10 @@ for (const [what, bytes] of arrivals) {
     assert.equal(errors[0]?.['S'], 'FATAL');
     assert.equal(errors[0]?.['C'], '08P01');
     await serves();
-    assert.ok(stage.record().some((line) => line.type === 'auth' && line['code'] === 'frame_invalid'), 'the record says so');
+    assert.ok(
+      stage.record().some((line) => line.type === 'auth' && line['code'] === 'frame_invalid'),
+      'the record says so',
+    );
   });
 }
 

@@ -57,7 +57,12 @@ test('masked values keep their types', options, () => {
 
 test('a statement prepared once and executed twice has the masks of its columns each time', options, () => {
   const rows = answer['prepared'] as [number, string, string][];
-  assert.deepEqual(rows, stage.seeded.cards.slice(0, 2).map((card) => [card.id, '*'.repeat(card.pan.length - 4) + card.pan.slice(-4), '*'.repeat(card.cvv.length)]));
+  assert.deepEqual(
+    rows,
+    stage.seeded.cards
+      .slice(0, 2)
+      .map((card) => [card.id, '*'.repeat(card.pan.length - 4) + card.pan.slice(-4), '*'.repeat(card.cvv.length)]),
+  );
 });
 
 test('cursors, COPY in binary format, and errors', options, () => {

@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 import { startGateway } from '../support/gateway.ts';
 import { freePort } from '../support/postgres.ts';
-import { paymentsResource, readRecord, type RecordLine, type Stage, startStage } from '../support/stage.ts';
+import { paymentsResource, type RecordLine, readRecord, type Stage, startStage } from '../support/stage.ts';
 import { Wire, WireError, type WireOptions } from '../support/wire.ts';
 import { encode } from '../support/wire-messages.ts';
 
@@ -41,7 +41,10 @@ async function refusal(more: Partial<WireOptions>): Promise<{ code: string; mess
 /** The last failed log-in in the record, once it is there. */
 async function recorded(code: string, from: number): Promise<RecordLine> {
   for (;;) {
-    const found = stage.record().slice(from).find((line) => line.type === 'auth' && line['ok'] === false && line['code'] === code);
+    const found = stage
+      .record()
+      .slice(from)
+      .find((line) => line.type === 'auth' && line['ok'] === false && line['code'] === code);
     if (found !== undefined) return found;
     await serves();
   }
@@ -56,15 +59,39 @@ async function serves(): Promise<void> {
 const logins: readonly [string, () => Partial<WireOptions>, string, RegExp, string][] = [
   ['a wrong token', () => ({ password: 'let me in' }), '28P01', /the token was not accepted/, 'token_'],
   ['an empty password', () => ({ password: '' }), '28P01', /the token was not accepted/, 'token_'],
-  ['a token with its signature changed', () => ({ password: stage.analyst.token.replace(/.$/, (last) => (last === 'A' ? 'B' : 'A')) }), '28P01', /the token was not accepted/, 'token_'],
+  [
+    'a token with its signature changed',
+    () => ({ password: stage.analyst.token.replace(/.$/, (last) => (last === 'A' ? 'B' : 'A')) }),
+    '28P01',
+    /the token was not accepted/,
+    'token_',
+  ],
   ['the token of another user', () => ({ password: stage.developer.token }), '28P01', /the token was not accepted/, 'token_'],
   ['an unknown resource', () => ({ database: 'nowhere' }), '3D000', /there is no resource "nowhere"/, 'resource_unknown'],
   ['an unknown account', () => ({ user: 'ada+root' }), '3D000', /has no account "root"/, 'resource_unknown'],
   ['an account that policy forbids', () => ({ user: 'ada+read-write' }), '42501', /denied/, 'denied'],
-  ['standard_conforming_strings at start-up', () => ({ parameters: { standard_conforming_strings: 'off' } }), '22023', /standard_conforming_strings/, 'setting_refused'],
+  [
+    'standard_conforming_strings at start-up',
+    () => ({ parameters: { standard_conforming_strings: 'off' } }),
+    '22023',
+    /standard_conforming_strings/,
+    'setting_refused',
+  ],
   ['client_encoding at start-up', () => ({ parameters: { client_encoding: 'SJIS' } }), '22023', /client_encoding/, 'setting_refused'],
-  ['standard_conforming_strings in options', () => ({ parameters: { options: '-c standard_conforming_strings=off' } }), '22023', /standard_conforming_strings/, 'setting_refused'],
-  ['a setting in options that nobody may hand over', () => ({ parameters: { options: '--session_preload_libraries=evil' } }), '22023', /session_preload_libraries/, 'setting_refused'],
+  [
+    'standard_conforming_strings in options',
+    () => ({ parameters: { options: '-c standard_conforming_strings=off' } }),
+    '22023',
+    /standard_conforming_strings/,
+    'setting_refused',
+  ],
+  [
+    'a setting in options that nobody may hand over',
+    () => ({ parameters: { options: '--session_preload_libraries=evil' } }),
+    '22023',
+    /session_preload_libraries/,
+    'setting_refused',
+  ],
   ['options of another kind', () => ({ parameters: { options: '-f /etc/passwd' } }), '22023', /options/, 'setting_refused'],
 ];
 for (const [what, options, code, message, reason] of logins) {
@@ -82,7 +109,10 @@ for (const [what, options, code, message, reason] of logins) {
 
 async function anyToken(from: number): Promise<RecordLine> {
   for (;;) {
-    const found = stage.record().slice(from).find((line) => line.type === 'auth' && line['ok'] === false && String(line['code']).startsWith('token_'));
+    const found = stage
+      .record()
+      .slice(from)
+      .find((line) => line.type === 'auth' && line['ok'] === false && String(line['code']).startsWith('token_'));
     if (found !== undefined) return found;
     await serves();
   }
@@ -115,7 +145,10 @@ test('a log-in in clear is refused where it is not allowed', async () => {
   const gateway = await startGateway({ resources: [paymentsResource(stage.server, stage.seeded)] });
   try {
     const login = { port: gateway.port, user: 'ada', password: gateway.token('ada', ['analysts']), database: 'payments' };
-    await assert.rejects(Wire.connect(login), (error: unknown) => error instanceof WireError && error.fields['C'] === '28000' && /sslmode/.test(error.fields['H'] ?? ''));
+    await assert.rejects(
+      Wire.connect(login),
+      (error: unknown) => error instanceof WireError && error.fields['C'] === '28000' && /sslmode/.test(error.fields['H'] ?? ''),
+    );
     const wire = await Wire.connect({ ...login, tls: 'ssl-request' });
     await wire.end();
     assert.ok(readRecord(gateway.recordDir).some((line) => line.type === 'auth' && line['code'] === 'plaintext_refused'));
@@ -133,11 +166,21 @@ test('a target that is down, that hangs up, or that never answers is an error of
     const address = server.address();
     return typeof address === 'object' && address !== null ? address.port : 0;
   };
-  const targets: Record<string, number> = { down: await freePort(), 'hangs-up': await port(hangsUp), silent: await port(silent), garbage: await port(garbage) };
+  const targets: Record<string, number> = {
+    down: await freePort(),
+    'hangs-up': await port(hangsUp),
+    silent: await port(silent),
+    garbage: await port(garbage),
+  };
   const gateway = await startGateway({
     plaintext: true,
     resources: Object.entries(targets).map(([name, at]) => ({
-      name, kind: 'postgres', address: `127.0.0.1:${at}`, database: 'x', tls: 'disable', accounts: { 'read-only': { user: 'u', password: 'p' } },
+      name,
+      kind: 'postgres',
+      address: `127.0.0.1:${at}`,
+      database: 'x',
+      tls: 'disable',
+      accounts: { 'read-only': { user: 'u', password: 'p' } },
     })),
     sections: { limits: { login_seconds: 2 } },
   });
@@ -146,13 +189,20 @@ test('a target that is down, that hangs up, or that never answers is an error of
     for (const name of Object.keys(targets)) {
       await assert.rejects(
         Wire.connect({ port: gateway.port, user: 'ada', password: token, database: name }),
-        (error: unknown) => error instanceof WireError && error.fields['S'] === 'FATAL' && /^08/.test(error.fields['C'] ?? '') && !/ECONN/.test(error.fields['M'] ?? ''),
+        (error: unknown) =>
+          error instanceof WireError &&
+          error.fields['S'] === 'FATAL' &&
+          /^08/.test(error.fields['C'] ?? '') &&
+          !/ECONN/.test(error.fields['M'] ?? ''),
         name,
       );
     }
     await gateway.kill('SIGTERM');
     const failures = readRecord(gateway.recordDir).filter((line) => line.type === 'auth' && line['ok'] === false);
-    assert.deepEqual(failures.map((line) => line['resource']), Object.keys(targets));
+    assert.deepEqual(
+      failures.map((line) => line['resource']),
+      Object.keys(targets),
+    );
   } finally {
     await gateway.stop();
     for (const server of [hangsUp, silent, garbage]) server.close();
@@ -160,9 +210,18 @@ test('a target that is down, that hangs up, or that never answers is an error of
 });
 
 test('a client that stops in the middle of its log-in is let go', async () => {
-  const gateway = await startGateway({ plaintext: true, resources: [paymentsResource(stage.server, stage.seeded)], sections: { limits: { login_seconds: 1 } } });
+  const gateway = await startGateway({
+    plaintext: true,
+    resources: [paymentsResource(stage.server, stage.seeded)],
+    sections: { limits: { login_seconds: 1 } },
+  });
   try {
-    for (const bytes of [Buffer.alloc(0), Buffer.from([0]), encode.startup({ user: 'ada', database: 'payments' }).subarray(0, 20), encode.startup({ user: 'ada', database: 'payments' })]) {
+    for (const bytes of [
+      Buffer.alloc(0),
+      Buffer.from([0]),
+      encode.startup({ user: 'ada', database: 'payments' }).subarray(0, 20),
+      encode.startup({ user: 'ada', database: 'payments' }),
+    ]) {
       const wire = await Wire.open({ port: gateway.port });
       wire.send(bytes);
       await wire.ended();
@@ -208,7 +267,13 @@ for (const text of denied) {
 
 test('settings of the same meaning are taken', async () => {
   const wire = await stage.connect(stage.analyst);
-  for (const text of ['set standard_conforming_strings = on', "set client_encoding = 'utf-8'", "set names 'UTF8'", 'reset search_path', "set application_name = 'x'"]) {
+  for (const text of [
+    'set standard_conforming_strings = on',
+    "set client_encoding = 'utf-8'",
+    "set names 'UTF8'",
+    'reset search_path',
+    "set application_name = 'x'",
+  ]) {
     assert.deepEqual((await wire.query(text)).errors, [], text);
   }
   await wire.end();
@@ -235,7 +300,9 @@ test('a role whose settings are loose is refused at log-in, or pinned', async ()
     const wire = await stage.connect(stage.analyst);
     assert.deepEqual((await wire.query('show standard_conforming_strings; show client_encoding')).rows, [['on'], ['UTF8']]);
     // RESET goes back to what the session began with, not to the role's.
-    const { rows } = await wire.query('reset standard_conforming_strings; reset client_encoding; show standard_conforming_strings; show client_encoding');
+    const { rows } = await wire.query(
+      'reset standard_conforming_strings; reset client_encoding; show standard_conforming_strings; show client_encoding',
+    );
     assert.deepEqual(rows, [['on'], ['UTF8']]);
     await wire.end();
   } finally {
@@ -265,7 +332,14 @@ test('a prepared statement that the server replans under another search_path sta
 
 test('a text that the server reads otherwise than it looks hides nothing', async () => {
   const wire = await stage.connect(stage.analyst);
-  for (const text of ["select E'\\'', cvv from cards limit 1 --'", "select '\\', cvv from cards limit 1 --'", 'select $a$ $b$ $a$, cvv, $a$ $b$ $a$ from cards limit 1', 'select /* /* */ cvv */ cvv from cards limit 1', 'select U&"\\0063vv" from cards limit 1', 'select "cvv" as "a""b" from cards limit 1']) {
+  for (const text of [
+    "select E'\\'', cvv from cards limit 1 --'",
+    "select '\\', cvv from cards limit 1 --'",
+    'select $a$ $b$ $a$, cvv, $a$ $b$ $a$ from cards limit 1',
+    'select /* /* */ cvv */ cvv from cards limit 1',
+    'select U&"\\0063vv" from cards limit 1',
+    'select "cvv" as "a""b" from cards limit 1',
+  ]) {
     const { rows, errors } = await wire.query(text);
     const cvv = stage.seeded.cards.map((card) => card.cvv);
     for (const value of rows.flat()) assert.ok(value === null || !cvv.includes(value), `${text} shows ${value}`);

@@ -16,11 +16,15 @@ interface Bypass {
 }
 
 const table = new URL('./data/pg_bypass.tsv', import.meta.url);
-const rows = readFileSync(table, 'utf8').trim().split('\n').slice(1).map((line): Bypass => {
-  const [query = '', outcome = '', named = ''] = line.split('\t');
-  assert.ok(outcome === 'masked' || outcome === 'denied' || outcome === 'open-gap', line);
-  return { query, outcome, named };
-});
+const rows = readFileSync(table, 'utf8')
+  .trim()
+  .split('\n')
+  .slice(1)
+  .map((line): Bypass => {
+    const [query = '', outcome = '', named = ''] = line.split('\t');
+    assert.ok(outcome === 'masked' || outcome === 'denied' || outcome === 'open-gap', line);
+    return { query, outcome, named };
+  });
 
 /** The two numbers that the table holds by themselves; the other rows carry them with a suffix. */
 const PANS = ['4111111111111111', '5555555555554444', '378282246310005'];
@@ -90,11 +94,15 @@ for (const [name, send] of protocols) {
         }
         assert.notEqual(cycle.status, '', 'the connection ended');
         if (outcome === 'open-gap') {
-          assert.ok(named !== '' && readFileSync(new URL('../../THREAT_MODEL.md', import.meta.url), 'utf8').includes(named), `THREAT_MODEL.md does not say: ${named}`);
+          assert.ok(
+            named !== '' && readFileSync(new URL('../../THREAT_MODEL.md', import.meta.url), 'utf8').includes(named),
+            `THREAT_MODEL.md does not say: ${named}`,
+          );
           return;
         }
         assertHidden(shown(cycle), query);
-        if (outcome === 'denied') assert.ok(['42501', '0A000', '42601'].includes(cycle.errors[0]?.['C'] ?? ''), JSON.stringify(cycle.errors));
+        if (outcome === 'denied')
+          assert.ok(['42501', '0A000', '42601'].includes(cycle.errors[0]?.['C'] ?? ''), JSON.stringify(cycle.errors));
         else assert.doesNotMatch(cycle.errors[0]?.['M'] ?? '', /^denied/);
         assert.equal((await wire.query('select 1')).rows[0]?.[0], '1', 'the connection goes on');
       } finally {
@@ -108,6 +116,8 @@ test('nothing of it is in the record or the log', () => {
   const open = new Set(rows.filter((row) => row.outcome === 'open-gap').map((row) => row.query));
   assert.ok(open.size < rows.length / 4, 'more gaps than a masking gateway may have');
   const text = recordedBytes(stage.gateway.recordDir) + stage.gateway.log();
-  for (const pan of PANS) for (const form of [pan, [...pan].toReversed().join(''), Buffer.from(pan).toString('base64'), Buffer.from(pan).toString('hex')]) assert.ok(!text.includes(form), `the record holds ${form}`);
+  for (const pan of PANS)
+    for (const form of [pan, [...pan].toReversed().join(''), Buffer.from(pan).toString('base64'), Buffer.from(pan).toString('hex')])
+      assert.ok(!text.includes(form), `the record holds ${form}`);
   assert.equal(stage.gateway.sluice('verify', stage.gateway.recordDir).status, 0);
 });

@@ -28,7 +28,10 @@ const shownAs = (pan: string): string => '*'.repeat(pan.length - 4) + pan.slice(
 test('logs in over TLS with the token as password', async () => {
   const client = await connected(stage.analyst);
   const { rows } = await client.query('select id, pan, cvv from cards order by id');
-  assert.deepEqual(rows, stage.seeded.cards.map((card) => ({ id: String(card.id), pan: shownAs(card.pan), cvv: '*'.repeat(card.cvv.length) })));
+  assert.deepEqual(
+    rows,
+    stage.seeded.cards.map((card) => ({ id: String(card.id), pan: shownAs(card.pan), cvv: '*'.repeat(card.cvv.length) })),
+  );
   await client.end();
 });
 
@@ -43,7 +46,9 @@ test('a named prepared statement is executed many times, with its values and its
 
 test('a pool of connections answers each query with its own rows', async () => {
   const pool = new pg.Pool({ ...settings(stage.analyst), max: 8 });
-  const answers = await Promise.all(stage.seeded.cards.map(({ id }) => pool.query('select id, holder, pan from cards where id = $1', [id])));
+  const answers = await Promise.all(
+    stage.seeded.cards.map(({ id }) => pool.query('select id, holder, pan from cards where id = $1', [id])),
+  );
   answers.forEach(({ rows }, i) => {
     const card = stage.seeded.cards[i];
     assert.ok(card !== undefined);
@@ -64,8 +69,20 @@ test('a large result comes whole and in order', async () => {
 
 test('values of other types arrive as they were sent', async () => {
   const client = await connected(stage.analyst);
-  const sent = ['text with \u{1F4B3} and "quotes"', 42, 3.25, true, new Date('2026-01-02T03:04:05.678Z'), { a: [1, { b: null }] }, Buffer.from([0, 1, 255]), null];
-  const { rows } = await client.query('select $1::text a, $2::int b, $3::float8 c, $4::bool d, $5::timestamptz e, $6::jsonb f, $7::bytea g, $8::text h', sent);
+  const sent = [
+    'text with \u{1F4B3} and "quotes"',
+    42,
+    3.25,
+    true,
+    new Date('2026-01-02T03:04:05.678Z'),
+    { a: [1, { b: null }] },
+    Buffer.from([0, 1, 255]),
+    null,
+  ];
+  const { rows } = await client.query(
+    'select $1::text a, $2::int b, $3::float8 c, $4::bool d, $5::timestamptz e, $6::jsonb f, $7::bytea g, $8::text h',
+    sent,
+  );
   assert.deepEqual(Object.values(rows[0]), sent);
   await client.end();
 });
@@ -94,7 +111,9 @@ test('notifications and notices come through, masked', async () => {
 test('the record holds each statement and no card number, and verifies', async () => {
   const lines = await stage.settledRecord();
   assertNoCard(recordedBytes(stage.gateway.recordDir), stage.seeded, 'the record');
-  const named = lines.filter((line) => line.type === 'intent' && line['kind'] === 'parse' && String(line['text']).startsWith('select id, pan from cards where pan'));
+  const named = lines.filter(
+    (line) => line.type === 'intent' && line['kind'] === 'parse' && String(line['text']).startsWith('select id, pan from cards where pan'),
+  );
   assert.equal(named.length, 1, 'the prepared statement is recorded once');
   const executions = lines.filter((line) => line.type === 'intent' && line['kind'] === 'bind' && line['stmt'] === named[0]?.seq);
   assert.equal(executions.length, 25);

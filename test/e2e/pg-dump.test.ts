@@ -38,7 +38,8 @@ test('a dump is the direct dump but for the masked values', options, async () =>
     let expected = line.replaceAll(/\d{12,19}/g, (digits) => pans.get(digits) ?? digits);
     const cells = expected.split('\t');
     // id, customer_id, brand, pan, expiry, cvv, holder
-    if (cells.length === 7) expected = [...cells.slice(0, 4), '*'.repeat(cells[4]?.length ?? 0), '*'.repeat(cells[5]?.length ?? 0), cells[6]].join('\t');
+    if (cells.length === 7)
+      expected = [...cells.slice(0, 4), '*'.repeat(cells[4]?.length ?? 0), '*'.repeat(cells[5]?.length ?? 0), cells[6]].join('\t');
     assert.equal(masked[i], expected);
   });
   assertNoCard(through.stdout, stage.seeded, 'the dump');
@@ -49,15 +50,25 @@ test('a dump of an unprotected table restores', options, async () => {
   assert.equal(dump.code, 0, dump.stderr);
   await stage.server.sql('create database restored');
   const psql = requireClient('psql').path ?? '';
-  const restored = await run(psql, ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-h', stage.server.dir, '-p', String(stage.server.port), '-U', 'postgres', 'restored'], { PATH: process.env['PATH'] }, dump.stdout);
+  const restored = await run(
+    psql,
+    ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-h', stage.server.dir, '-p', String(stage.server.port), '-U', 'postgres', 'restored'],
+    { PATH: process.env['PATH'] },
+    dump.stdout,
+  );
   assert.equal(restored.code, 0, restored.stderr);
-  const of = async (database: string): Promise<unknown> => (await stage.server.sql('select * from customers order by id', database))[0]?.rows;
+  const of = async (database: string): Promise<unknown> =>
+    (await stage.server.sql('select * from customers order by id', database))[0]?.rows;
   assert.deepEqual(await of('restored'), await of('payments'));
 });
 
 for (const format of ['custom', 'directory', 'tar'] as const) {
   test(`the ${format} format is written without an error`, options, async () => {
-    const done = await run(client.path ?? '', ['-F', format, '-f', `${stage.gateway.dir}/dump-${format}`, ...(format === 'directory' ? ['-j', '2'] : [])], stage.environment(dumper()));
+    const done = await run(
+      client.path ?? '',
+      ['-F', format, '-f', `${stage.gateway.dir}/dump-${format}`, ...(format === 'directory' ? ['-j', '2'] : [])],
+      stage.environment(dumper()),
+    );
     assert.equal(done.stderr, '');
     assert.equal(done.code, 0);
   });

@@ -10,9 +10,16 @@ let stage: Stage;
 before(async () => {
   stage = await startStage();
   if (client.path === undefined) return;
-  const made = await run(client.path, ['-i', '-q', '-s', '1', '-U', 'postgres', '-h', stage.server.dir, '-p', String(stage.server.port), 'payments'], { ...process.env });
+  const made = await run(
+    client.path,
+    ['-i', '-q', '-s', '1', '-U', 'postgres', '-h', stage.server.dir, '-p', String(stage.server.port), 'payments'],
+    { ...process.env },
+  );
   assert.equal(made.code, 0, made.stderr);
-  await stage.server.sql('grant all on all tables in schema public to app_rw; grant select on all tables in schema public to app_ro', 'payments');
+  await stage.server.sql(
+    'grant all on all tables in schema public to app_rw; grant select on all tables in schema public to app_ro',
+    'payments',
+  );
 });
 after(() => stage.stop());
 
@@ -28,13 +35,22 @@ for (const mode of ['simple', 'extended', 'prepared'] as const) {
       const login = script === 'tpcb-like' ? stage.developer : stage.analyst;
       const earlier = stage.record().length;
       const transactions = 4 * 50;
-      const done = await run(client.path ?? '', ['-n', '-b', script, '-M', mode, '-c', '4', '-j', '1', '-t', '50', '-h', '127.0.0.1', '-p', String(stage.gateway.port), 'payments'], stage.environment(login));
+      const done = await run(
+        client.path ?? '',
+        ['-n', '-b', script, '-M', mode, '-c', '4', '-j', '1', '-t', '50', '-h', '127.0.0.1', '-p', String(stage.gateway.port), 'payments'],
+        stage.environment(login),
+      );
       assert.equal(done.code, 0, done.stderr);
       assert.match(done.stdout, new RegExp(`number of transactions actually processed: ${transactions}/${transactions}`));
       assert.match(done.stdout, /number of failed transactions: 0 /);
       const lines = (await stage.settledRecord()).slice(earlier);
-      const statements = executed(lines).filter((line) => !/pgbench_branches$|pg_catalog|application_name/.test(String(line['text'] ?? '')));
-      assert.ok(statements.length >= transactions * perTransaction, `${statements.length} intents for ${transactions * perTransaction} statements`);
+      const statements = executed(lines).filter(
+        (line) => !/pgbench_branches$|pg_catalog|application_name/.test(String(line['text'] ?? '')),
+      );
+      assert.ok(
+        statements.length >= transactions * perTransaction,
+        `${statements.length} intents for ${transactions * perTransaction} statements`,
+      );
       const results = new Map(lines.filter((line) => line.type === 'result').map((line) => [line['intent'], line]));
       for (const line of statements) assert.equal(results.get(line.seq)?.['status'], 'ok', JSON.stringify(line));
     });
@@ -42,7 +58,13 @@ for (const mode of ['simple', 'extended', 'prepared'] as const) {
 }
 
 test('what was booked is in the tables, once', options, async () => {
-  const [row] = (await stage.server.sql('select (select sum(abalance) from pgbench_accounts) a, (select sum(delta) from pgbench_history) h, (select count(*) from pgbench_history) n', 'payments'))[0]?.rows ?? [];
+  const [row] =
+    (
+      await stage.server.sql(
+        'select (select sum(abalance) from pgbench_accounts) a, (select sum(delta) from pgbench_history) h, (select count(*) from pgbench_history) n',
+        'payments',
+      )
+    )[0]?.rows ?? [];
   assert.equal(row.a, row.h);
   assert.equal(Number(row.n), 3 * 200);
 });

@@ -11,7 +11,9 @@ const client = requireClient('psql');
 const options = { skip: client.skip ?? false };
 let stage: Stage;
 before(async () => {
-  stage = await startStage({ setup: 'create table notes (id int primary key, body text); grant all on notes to app_rw; grant select on notes to app_ro' });
+  stage = await startStage({
+    setup: 'create table notes (id int primary key, body text); grant all on notes to app_rw; grant select on notes to app_ro',
+  });
 });
 after(() => stage.stop());
 
@@ -44,7 +46,43 @@ test('a number typed where none belongs is masked by its pattern', options, asyn
 });
 
 test('the describe commands work', options, async () => {
-  const commands = ['\\d', '\\d+', '\\d cards', '\\d+ cards', '\\d payments', '\\d+ payments', '\\dt', '\\dt+', '\\di', '\\dv', '\\dn', '\\dn+', '\\du', '\\df', '\\df+', '\\dp', '\\l', '\\dT', '\\dx', '\\ds', '\\dm', '\\db', '\\dC', '\\dd', '\\ddp', '\\des', '\\dE', '\\dF', '\\dL', '\\do', '\\dO', '\\drds', '\\dy', '\\conninfo', '\\sv payments'];
+  const commands = [
+    '\\d',
+    '\\d+',
+    '\\d cards',
+    '\\d+ cards',
+    '\\d payments',
+    '\\d+ payments',
+    '\\dt',
+    '\\dt+',
+    '\\di',
+    '\\dv',
+    '\\dn',
+    '\\dn+',
+    '\\du',
+    '\\df',
+    '\\df+',
+    '\\dp',
+    '\\l',
+    '\\dT',
+    '\\dx',
+    '\\ds',
+    '\\dm',
+    '\\db',
+    '\\dC',
+    '\\dd',
+    '\\ddp',
+    '\\des',
+    '\\dE',
+    '\\dF',
+    '\\dL',
+    '\\do',
+    '\\dO',
+    '\\drds',
+    '\\dy',
+    '\\conninfo',
+    '\\sv payments',
+  ];
   for (const command of commands) {
     const [through, straight] = await Promise.all([psql(stage.analyst, `${command}\n`), direct(`${command}\n`)]);
     // Errors too: this psql may be older than the server and ask for columns that are gone.
@@ -69,7 +107,10 @@ test('\\copy brings rows out masked, and in as they are', options, async () => {
   writeFileSync(source, `1\tfirst\n2\tcard ${card.pan}\n`);
   const into = await psql(stage.developer, `\\copy notes from '${source}'\n`);
   assert.equal(into.stderr, '');
-  assert.deepEqual((await stage.server.sql('select body from notes order by id', 'payments'))[0]?.rows, [{ body: 'first' }, { body: `card ${card.pan}` }]);
+  assert.deepEqual((await stage.server.sql('select body from notes order by id', 'payments'))[0]?.rows, [
+    { body: 'first' },
+    { body: `card ${card.pan}` },
+  ]);
 });
 
 for (const format of ['text', 'csv', 'binary'] as const) {
@@ -84,7 +125,10 @@ for (const format of ['text', 'csv', 'binary'] as const) {
 
 test('COPY keeps its line count and its unprotected columns', options, async () => {
   const { stdout } = await psql(stage.analyst, 'copy (select id, pan, holder from cards order by id) to stdout;');
-  const rows = stdout.trim().split('\n').map((line) => line.split('\t'));
+  const rows = stdout
+    .trim()
+    .split('\n')
+    .map((line) => line.split('\t'));
   assert.deepEqual(
     rows,
     stage.seeded.cards.map((card) => [String(card.id), `${'*'.repeat(card.pan.length - 4)}${card.pan.slice(-4)}`, card.holder]),
@@ -92,7 +136,10 @@ test('COPY keeps its line count and its unprotected columns', options, async () 
 });
 
 test('an error whose DETAIL quotes a card number comes masked', options, async () => {
-  const { stderr } = await psql(stage.developer, 'insert into cards select 0, customer_id, brand, pan, expiry, cvv, holder from cards where id = 7;');
+  const { stderr } = await psql(
+    stage.developer,
+    'insert into cards select 0, customer_id, brand, pan, expiry, cvv, holder from cards where id = 7;',
+  );
   assert.match(stderr, /duplicate key value violates unique constraint "cards_pan_key"/);
   const last = stage.seeded.cards[6]?.pan.slice(-4) ?? '';
   assert.match(stderr, new RegExp(`DETAIL: {2}Key \\(pan\\)=\\(\\*+${last}\\) already exists\\.`));
@@ -114,7 +161,10 @@ test('transactions, errors in them and \\gdesc behave as without the gateway', o
 });
 
 test('psql logs in over TLS, by SSLRequest', options, async () => {
-  const done = await run(client.path ?? '', ['-X', '-At', '-c', 'select pan from cards where id = 1'], { ...stage.environment(stage.analyst), PGSSLMODE: 'require' });
+  const done = await run(client.path ?? '', ['-X', '-At', '-c', 'select pan from cards where id = 1'], {
+    ...stage.environment(stage.analyst),
+    PGSSLMODE: 'require',
+  });
   assert.equal(done.stderr, '');
   assert.match(done.stdout, /^\*+\d{4}\n$/);
 });

@@ -29,7 +29,12 @@ const ABOUT = "select ssl::text, coalesce(version, '') from pg_stat_ssl where pi
 async function through(server: Postgres, resource: Yaml, text = ABOUT): Promise<Outcome> {
   const gateway = await startGateway({ plaintext: true, resources: [resource] });
   try {
-    const wire = await Wire.connect({ port: gateway.port, user: 'ada', password: gateway.token('ada', ['analysts']), database: 'payments' });
+    const wire = await Wire.connect({
+      port: gateway.port,
+      user: 'ada',
+      password: gateway.token('ada', ['analysts']),
+      database: 'payments',
+    });
     const { rows } = await wire.query(text);
     await wire.end();
     return { rows, code: '', message: '' };
@@ -44,7 +49,10 @@ async function through(server: Postgres, resource: Yaml, text = ABOUT): Promise<
   }
 }
 
-async function withServer(options: PostgresOptions, body: (server: Postgres, resource: (more?: Readonly<Record<string, Yaml>>) => Yaml) => Promise<void>): Promise<void> {
+async function withServer(
+  options: PostgresOptions,
+  body: (server: Postgres, resource: (more?: Readonly<Record<string, Yaml>>) => Yaml) => Promise<void>,
+): Promise<void> {
   const server = await startPostgres(options);
   try {
     const seeded = await seedPayments(server.superuser, SEED);
@@ -72,7 +80,8 @@ test('over TLS: verify-full holds, and every refusal says why', async () => {
     const ca = join(server.dir, 'ca.pem');
     writeFileSync(ca, server.certificates?.ca ?? '');
     const port = server.port;
-    const secure = (more: Readonly<Record<string, Yaml>>): Yaml => resource({ tls: 'verify-full', ca, address: `localhost:${port}`, ...more });
+    const secure = (more: Readonly<Record<string, Yaml>>): Yaml =>
+      resource({ tls: 'verify-full', ca, address: `localhost:${port}`, ...more });
 
     const good = await through(server, secure({}));
     assert.equal(good.rows?.[0]?.[0], 'true', good.message);

@@ -34,8 +34,12 @@ async function work(wire: Wire): Promise<void> {
       wire.send(encode.query(`insert into tokens values ('${token('simple')}')`));
       wire.send(encode.bind({ statement: 'put', values: [token('bound')] }), encode.execute(), encode.sync());
       wire.send(
-        encode.parse({ text: `insert into tokens values ('${token('parsed')}')` }), encode.bind(), encode.execute(),
-        encode.bind({ statement: 'put', values: [token('piped')] }), encode.execute(), encode.sync(),
+        encode.parse({ text: `insert into tokens values ('${token('parsed')}')` }),
+        encode.bind(),
+        encode.execute(),
+        encode.bind({ statement: 'put', values: [token('piped')] }),
+        encode.execute(),
+        encode.sync(),
       );
       for (let replies = 0; replies < 3; replies++) if ((await wire.cycle()).status === '') return;
     }
@@ -48,10 +52,20 @@ const tokensIn = (text: string): Set<string> => new Set(text.match(/token-\d+-\d
 
 /** Tokens of statements for which the record has an intent to execute. */
 function intended(lines: readonly RecordLine[]): Set<string> {
-  return tokensIn(lines.filter((line) => line.type === 'intent').map((line) => JSON.stringify(line)).join('\n'));
+  return tokensIn(
+    lines
+      .filter((line) => line.type === 'intent')
+      .map((line) => JSON.stringify(line))
+      .join('\n'),
+  );
 }
 
-for (const failpoint of ['record.written-not-synced', 'record.synced-not-released', 'postgres.synced-not-forwarded', 'postgres.forwarded'] as const) {
+for (const failpoint of [
+  'record.written-not-synced',
+  'record.synced-not-released',
+  'postgres.synced-not-forwarded',
+  'postgres.forwarded',
+] as const) {
   // The first forwards of each client carry no token yet.
   for (const hits of failpoint.startsWith('postgres') ? [6, 20, 80] : [1, 6, 50]) {
     test(`kill -9 at ${failpoint}, time ${hits}: nothing was executed without its intent, and the record recovers`, async () => {
@@ -74,9 +88,16 @@ for (const failpoint of ['record.written-not-synced', 'record.synced-not-release
 
       const lines = stage.record();
       const intents = intended(lines);
-      assert.deepEqual([...executed].filter((token) => !intents.has(token)), [], 'executed without an intent');
+      assert.deepEqual(
+        [...executed].filter((token) => !intents.has(token)),
+        [],
+        'executed without an intent',
+      );
       const inTable = (await server.sql('select token from tokens', 'payments'))[0]?.rows.map((row) => String(row.token)) ?? [];
-      assert.ok(inTable.every((token) => executed.has(token)), 'the log of the server is complete');
+      assert.ok(
+        inTable.every((token) => executed.has(token)),
+        'the log of the server is complete',
+      );
 
       const mine = (token: string): boolean => Number(token.split('-')[1]) >= first;
       const recover = lines.findLast((line) => line['event'] === 'recover');
@@ -85,10 +106,16 @@ for (const failpoint of ['record.written-not-synced', 'record.synced-not-release
       const unknown = new Set(recover['intents'] as number[]);
       const open = intended(lines.filter((line) => unknown.has(line.seq)));
       if (failpoint === 'postgres.synced-not-forwarded') {
-        assert.ok([...open].some((token) => mine(token) && !executed.has(token)), 'an intent was on disk and its statement not sent');
+        assert.ok(
+          [...open].some((token) => mine(token) && !executed.has(token)),
+          'an intent was on disk and its statement not sent',
+        );
       }
       if (failpoint === 'postgres.forwarded') {
-        assert.ok([...open].some((token) => mine(token) && executed.has(token)), 'a statement was executed whose outcome is unknown');
+        assert.ok(
+          [...open].some((token) => mine(token) && executed.has(token)),
+          'a statement was executed whose outcome is unknown',
+        );
       }
       assert.ok(hits === 1 || [...executed].some(mine), 'there was work');
       const wire = await stage.connect(stage.developer);

@@ -61,7 +61,9 @@ export async function passLargeRow(stage: Stage, form: 'select' | 'copy', megaby
         reject(error as Error);
       }
     });
-    wire.socket.once('close', () => reject(new Error(`the connection ended after ${seen} of ${length} bytes: ${head.toString('latin1').slice(0, 300)}`)));
+    wire.socket.once('close', () =>
+      reject(new Error(`the connection ended after ${seen} of ${length} bytes: ${head.toString('latin1').slice(0, 300)}`)),
+    );
   });
   if (form === 'select') assert.match(tail.toString('latin1'), /then \*{12}1111/);
   await wire.end();

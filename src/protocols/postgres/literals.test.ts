@@ -15,7 +15,7 @@ const cases: readonly [string, string][] = [
   ["select E'a\\'b', 'c\\'", "select E'****', '**'"],
   ["select U&'\\0061', B'01', X'1F', N'x'", "select U&'*****', B'**', X'**', N'*'"],
   ['select $$a$b$$, $tag$ $$ $tag$, $1', 'select $$***$$, $tag$****$tag$, $1'],
-  ['select "a\'b", \'c\'', 'select "a\'b", \'*\''],
+  ["select \"a'b\", 'c'", "select \"a'b\", '*'"],
   ["select 1 -- don't\n, 'x'", "select * --******\n, '*'"],
   ["/* a /* 'b' */ c */ select 'x'", "/*****************/ select '*'"],
   ["select 'open", "select '****"],

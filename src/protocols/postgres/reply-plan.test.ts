@@ -19,10 +19,15 @@ const output = (protect: string | null, more: { direct?: boolean; star?: boolean
   direct: more.direct ?? false,
   star: more.star ?? false,
 });
-const masks = (columns: readonly DescribedColumn[], lineage: LineageOfStatement | null): string[] => planColumns(columns, catalog, lineage).columns.map((one) => one.mask);
+const masks = (columns: readonly DescribedColumn[], lineage: LineageOfStatement | null): string[] =>
+  planColumns(columns, catalog, lineage).columns.map((one) => one.mask);
 
 test('a column with an origin is masked as the catalog says, whatever it is called', () => {
-  assert.deepEqual(masks([column('a', 10, 1), column('b', 10, 2), column('c', 10, 3)], { outputs: [], clean: false }), ['scan', 'pan', 'sad']);
+  assert.deepEqual(masks([column('a', 10, 1), column('b', 10, 2), column('c', 10, 3)], { outputs: [], clean: false }), [
+    'scan',
+    'pan',
+    'sad',
+  ]);
 });
 
 test('an origin that the catalog does not know is covered, and the catalog is asked for again', () => {
@@ -46,15 +51,34 @@ test('without lineage, or with one that does not fit, every derived value is cov
 });
 
 test('around a star positions count from both ends, and what it hides may be any of it', () => {
-  const lineage = { outputs: [output(null), output(null, { star: true }), output('pan', { direct: true }), output(null, { star: true }), output(null)], clean: false };
-  assert.deepEqual(masks(['a', 'b', 'c', 'd', 'e', 'f'].map((name) => column(name)), lineage), ['scan', 'whole', 'whole', 'whole', 'whole', 'scan']);
+  const lineage = {
+    outputs: [output(null), output(null, { star: true }), output('pan', { direct: true }), output(null, { star: true }), output(null)],
+    clean: false,
+  };
+  assert.deepEqual(
+    masks(
+      ['a', 'b', 'c', 'd', 'e', 'f'].map((name) => column(name)),
+      lineage,
+    ),
+    ['scan', 'whole', 'whole', 'whole', 'whole', 'scan'],
+  );
   // Both stars stand for no column at all.
-  assert.deepEqual(masks(['a', 'c', 'e'].map((name) => column(name)), lineage), ['scan', 'whole', 'scan']);
+  assert.deepEqual(
+    masks(
+      ['a', 'c', 'e'].map((name) => column(name)),
+      lineage,
+    ),
+    ['scan', 'whole', 'scan'],
+  );
   assert.deepEqual(masks([column('a')], lineage), ['whole'], 'fewer columns than the statement has');
 });
 
 test('a row description that is cut short or too long is no description', () => {
-  const good = Buffer.concat([Buffer.from([0, 1]), Buffer.from('pan\0'), Buffer.from([0, 0, 0, 10, 0, 2, 0, 0, 0, 25, 255, 255, 255, 255, 255, 255, 0, 1])]);
+  const good = Buffer.concat([
+    Buffer.from([0, 1]),
+    Buffer.from('pan\0'),
+    Buffer.from([0, 0, 0, 10, 0, 2, 0, 0, 0, 25, 255, 255, 255, 255, 255, 255, 0, 1]),
+  ]);
   assert.deepEqual(parseRowDescription(good, 0, good.length), [{ name: 'pan', tableOid: 10, attnum: 2, type: 25, binary: true }]);
   for (let end = 0; end < good.length; end++) assert.equal(parseRowDescription(good.subarray(0, end), 0, end), null, `${end} bytes`);
   assert.equal(parseRowDescription(Buffer.concat([good, Buffer.from([0])]), 0, good.length + 1), null);

@@ -2,10 +2,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { keepsPinned, settingFromView, startupSettings } from './settings.ts';
 
-const settings = (parameters: Record<string, string>): ReturnType<typeof startupSettings> => startupSettings(new Map(Object.entries(parameters)));
+const settings = (parameters: Record<string, string>): ReturnType<typeof startupSettings> =>
+  startupSettings(new Map(Object.entries(parameters)));
 
 test('pinned settings go to the server whether the client names them or not', () => {
-  for (const parameters of [{}, { client_encoding: 'utf-8' }, { client_encoding: 'auto' }, { options: '-c standard_conforming_strings=on' }]) {
+  for (const parameters of [
+    {},
+    { client_encoding: 'utf-8' },
+    { client_encoding: 'auto' },
+    { options: '-c standard_conforming_strings=on' },
+  ]) {
     const found = settings({ user: 'u', database: 'd', ...parameters });
     assert.ok(found.ok);
     assert.equal(found.settings.get('standard_conforming_strings'), 'on');
@@ -17,7 +23,10 @@ test('pinned settings go to the server whether the client names them or not', ()
 test('options are read as the server reads them', () => {
   const found = settings({ options: '-c search_path=a\\ b -cstatement_timeout=5 --lock-timeout=7' });
   assert.ok(found.ok);
-  assert.deepEqual([found.settings.get('search_path'), found.settings.get('statement_timeout'), found.settings.get('lock_timeout')], ['a b', '5', '7']);
+  assert.deepEqual(
+    [found.settings.get('search_path'), found.settings.get('statement_timeout'), found.settings.get('lock_timeout')],
+    ['a b', '5', '7'],
+  );
 });
 
 for (const parameters of [
@@ -44,11 +53,16 @@ test('other spellings of the pinned values keep them', () => {
 });
 
 test('a name taken from pg_settings by an equal constant is that constant, and nothing like it is', () => {
-  assert.deepEqual(settingFromView("SELECT set_config(name, 'view, foreign-table', false) FROM pg_settings WHERE name = 'restrict_nonsystem_relation_kind'"), {
-    name: 'restrict_nonsystem_relation_kind',
-    value: 'view, foreign-table',
-    local: false,
-  });
+  assert.deepEqual(
+    settingFromView(
+      "SELECT set_config(name, 'view, foreign-table', false) FROM pg_settings WHERE name = 'restrict_nonsystem_relation_kind'",
+    ),
+    {
+      name: 'restrict_nonsystem_relation_kind',
+      value: 'view, foreign-table',
+      local: false,
+    },
+  );
   for (const text of [
     "select set_config(name, 'off', false) from pg_settings where name like 'standard_conforming_strings'",
     "select set_config(name, 'off', false) from pg_settings where name = 'a' or true",

@@ -6,11 +6,17 @@ import { cancelRequest, MAX_STARTUP_BYTES, PROTOCOL_3_0, parseStartup, sslReques
 test('a start-up packet reads back as it was written', () => {
   const text = fc.string().filter((value) => !value.includes('\0') && Buffer.from(value).toString() === value);
   fc.assert(
-    fc.property(fc.dictionary(text.filter((name) => name !== ''), text), (parameters) => {
-      const packet = startupMessage(PROTOCOL_3_0, new Map(Object.entries(parameters)));
-      assert.equal(startupLength(packet, 0), packet.length > MAX_STARTUP_BYTES ? -1 : packet.length);
-      assert.deepEqual(parseStartup(packet), { kind: 'startup', version: PROTOCOL_3_0, parameters: new Map(Object.entries(parameters)) });
-    }),
+    fc.property(
+      fc.dictionary(
+        text.filter((name) => name !== ''),
+        text,
+      ),
+      (parameters) => {
+        const packet = startupMessage(PROTOCOL_3_0, new Map(Object.entries(parameters)));
+        assert.equal(startupLength(packet, 0), packet.length > MAX_STARTUP_BYTES ? -1 : packet.length);
+        assert.deepEqual(parseStartup(packet), { kind: 'startup', version: PROTOCOL_3_0, parameters: new Map(Object.entries(parameters)) });
+      },
+    ),
   );
 });
 

@@ -54,7 +54,12 @@ test('a session cannot have more names than the limit', () => {
 });
 
 test('changes of several groups, answered one after the other, leave what the server has', () => {
-  const answers = [[true, true], [true, false], [false, true], [false, false]] as const;
+  const answers = [
+    [true, true],
+    [true, false],
+    [false, true],
+    [false, false],
+  ] as const;
   for (const [first, second] of answers) {
     const names = new NameTable<Entry>();
     names.set(entry('s', 'before'));
