@@ -1,5 +1,5 @@
 import type { Protection } from './catalog.ts';
-import type { Classified } from './classifier.ts';
+import type { CopyStatement } from './operation.ts';
 import { maskFor, type ReplyColumn, ReplyPlan } from './reply-plan.ts';
 import type { SessionState } from './session-state.ts';
 import { wellKnownColumn } from './well-known.ts';
@@ -16,12 +16,12 @@ const TEXT = 25;
  */
 export function copyPlan(
   state: SessionState,
-  classified: Classified | null,
+  of: CopyStatement | null,
   columnCount = 0,
 ): { plan: ReplyPlan; format: 'text' | 'csv' | 'binary' } {
-  const copy = classified?.statements.find((statement) => statement.copy !== null)?.copy ?? null;
+  const copy = of?.classified.statements[of.index]?.copy ?? null;
   const format = copy?.format ?? 'text';
-  const found = classified === null ? null : columnsOfCopy(state, classified);
+  const found = of === null ? null : columnsOfCopy(state, of);
   const all = (protect: Protection | null): CopyColumn[] =>
     Array.from({ length: columnCount }, () => ({ name: '', type: 0, protect, derived: true }));
   const names = found === null ? all('unknown') : found === 'clean' ? all(null) : found;
@@ -49,9 +49,9 @@ interface CopyColumn {
 }
 
 /** `clean`: nothing protected is touched. Null: it cannot be told which columns there are. */
-function columnsOfCopy(state: SessionState, classified: Classified): CopyColumn[] | 'clean' | null {
+function columnsOfCopy(state: SessionState, { classified, index }: CopyStatement): CopyColumn[] | 'clean' | null {
   const catalog = state.catalog.current;
-  const statement = classified.statements.find((one) => one.copy !== null);
+  const statement = classified.statements[index];
   if (statement === undefined || statement.copy === null || catalog === null) return null;
   const table = statement.tables.find((use) => use.mode === 'copy_to' || use.mode === 'copy_from');
   if (table !== undefined && statement.copy.table !== null) {
@@ -63,7 +63,7 @@ function columnsOfCopy(state: SessionState, classified: Classified): CopyColumn[
       return { name, type: column?.type ?? 0, protect: column?.protect ?? null, derived: false };
     });
   }
-  const lineage = state.classifier.lineage(classified, catalog).statements[classified.statements.indexOf(statement)];
+  const lineage = state.classifier.lineage(classified, catalog).statements[index];
   if (lineage === undefined || lineage.outputs.length === 0 || lineage.outputs.some((output) => output.star)) {
     return lineage?.clean === true ? 'clean' : null;
   }

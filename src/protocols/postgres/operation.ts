@@ -3,6 +3,12 @@ import type { Classified } from './classifier.ts';
 
 export type OperationStatus = 'ok' | 'error' | 'unknown' | 'aborted' | 'not-reached' | 'suspended' | 'unused';
 
+/** A COPY by its place in a text, which may hold several. */
+export interface CopyStatement {
+  readonly classified: Classified;
+  readonly index: number;
+}
+
 /** One recorded operation: from its intent line to its result line. */
 export class PgOperation {
   /** `seq` of its intent or deny line. */
@@ -22,7 +28,7 @@ export class PgOperation {
   /** Part of its reply is in output lines already. */
   hasOutput = false;
   /** What a COPY copies: set when the server begins it. */
-  copyOf: Classified | null = null;
+  copyOf: CopyStatement | null = null;
 
   /** @param now milliseconds of a monotonic clock. */
   constructor(seq: number, now: number, denied: boolean) {

@@ -5,7 +5,7 @@ import { type Classified, UNKNOWN_LINEAGE } from './classifier.ts';
 import { COPY_FORMAT, copyPlan } from './copy-plan.ts';
 import { maskErrorMessage, maskString } from './error-mask.ts';
 import { Back, cstringEnd, message, parameterStatus } from './messages.ts';
-import type { PgOperation } from './operation.ts';
+import type { CopyStatement, PgOperation } from './operation.ts';
 import type { ExpectedReply } from './replies.ts';
 import { parseRowDescription, planColumns, ReplyPlan } from './reply-plan.ts';
 import { RowStream } from './row-stream.ts';
@@ -116,8 +116,7 @@ export class ServerMessages {
         this.#copyInResponse(head);
         break;
       case Back.CopyOutResponse:
-        if (head?.op) head.op.copyOf = head.portal?.classified ?? null;
-        this.#copyOut = { ...copyPlan(this.#state, this.#classifiedOf(head), bytes.readUInt16BE(at + 6)), first: true };
+        this.#copyOut = { ...copyPlan(this.#state, this.#copyStatement(head), bytes.readUInt16BE(at + 6)), first: true };
         break;
       case Back.CopyDone:
         this.#copyOut = null;
@@ -282,6 +281,11 @@ export class ServerMessages {
     return state.classifier.lineage(classified, catalog).statements[this.#statementIndex] ?? UNKNOWN_LINEAGE;
   }
 
+  #copyStatement(head: ExpectedReply | undefined): CopyStatement | null {
+    const classified = this.#classifiedOf(head);
+    return classified === null ? null : { classified, index: this.#statementIndex };
+  }
+
   #classifiedOf(head: ExpectedReply | undefined): Classified | null {
     return head?.portal?.classified ?? head?.statement?.classified ?? null;
   }
@@ -374,7 +378,7 @@ export class ServerMessages {
 
   #copyInResponse(head: ExpectedReply | undefined): void {
     const state = this.#state;
-    if (head?.op) head.op.copyOf = this.#classifiedOf(head);
+    if (head?.op) head.op.copyOf = this.#copyStatement(head);
     state.replies.dropSyncsOfCopyIn();
     state.copyIn = head?.op ?? null;
   }
