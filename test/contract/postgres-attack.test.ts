@@ -51,3 +51,46 @@ test('what each COPY of a text takes in is recorded by its own columns', async (
   assert.ok(record.includes('shown'));
   assert.ok(!record.includes('RECORDED7'));
 });
+
+test('RETURNING shows what was written as what it derives from', async () => {
+  const wire = await stage.connect(stage.developer);
+  for (const text of [
+    'update plain set label = v.cvv from vault v where v.id = 1 returning label',
+    "insert into plain select 7, cvv, 'n' from vault where id = 1 returning *",
+    'with u as (update plain set label = (select cvv from vault limit 1) where id = 1 returning label) select label from u',
+    'merge into plain p using vault v on p.id = v.id when matched then update set note = v.cvv returning note',
+    'update vault set brand = cvv where id = 2 returning brand',
+  ]) {
+    const simple = await wire.query(`begin; ${text}; rollback`);
+    assert.deepEqual(simple.errors, []);
+    assert.ok(simple.rows.length > 0, text);
+    hidden(simple.messages);
+    await wire.query('begin');
+    hidden((await wire.extended(text)).messages);
+    await wire.query('rollback');
+    await wire.query('begin');
+    await wire.query(`prepare w as ${text}`);
+    hidden((await wire.query('execute w')).messages);
+    await wire.query('rollback');
+    await wire.query('deallocate w');
+  }
+  const plain = await wire.query("begin; update plain set label = 'other' where id = 1 returning id, label; rollback");
+  assert.deepEqual(plain.rows, [['1', 'other']]);
+  await wire.end();
+});
+
+test('an error that takes a protected value for a name does not quote it', async () => {
+  const wire = await stage.connect(stage.analyst);
+  for (const expression of [
+    "('x' || cvv)::regclass", 'cvv::regrole', 'cvv::regtype', 'cvv::regnamespace', 'cvv::regconfig', "(cvv || '()')::regprocedure",
+    "current_setting('x.' || cvv)", "to_tsquery('x ' || cvv)", "has_table_privilege(cvv, 'select')", "has_column_privilege('plain', cvv, 'select')",
+    'nextval(cvv)',
+  ]) {
+    const cycle = await wire.query(`select ${expression} from vault`);
+    assert.equal(cycle.errors.length, 1, expression);
+    hidden(cycle.messages);
+  }
+  const typing = await wire.query('select cvw from vault');
+  assert.match(typing.errors[0]?.['M'] ?? '', /column "cvw" does not exist/);
+  await wire.end();
+});

@@ -26,8 +26,8 @@ export function maskErrorMessage(
     const text = fields.get('M') ?? '';
     // Data exceptions quote what they choke on, raised ones say anything; integrity violations quote names only.
     if (sqlstate.startsWith('P') || sqlstate === '00000' || sqlstate === '01000' || sqlstate === 'XX000') fields.set('M', WITHHELD);
-    else if (sqlstate.startsWith('22')) fields.set('M', coverQuoted(text));
-    if (sqlstate.startsWith('22') || sqlstate.startsWith('P')) fields.delete('H');
+    else if (quotesValues(sqlstate, fields)) fields.set('M', coverQuoted(text));
+    if (sqlstate.startsWith('P') || quotesValues(sqlstate, fields)) fields.delete('H');
   }
   for (const [code, text] of fields) {
     if (code === 'S' || code === 'V' || code === 'C') continue;
@@ -64,6 +64,14 @@ function keyDetail(state: SessionState, fields: ReadonlyMap<string, string>): st
     shown = '*'.repeat(value.length - keep) + value.slice(value.length - keep);
   else if (classes.some((protect) => protect !== null)) shown = '***';
   return `Key (${names})=(${shown}) ${outcome}.`;
+}
+
+/** SQLSTATE classes of errors that quote a value when it was meant to name something: `cvv::regclass`, `to_tsquery(pan)`. */
+const NAMING_CLASSES: ReadonlySet<string> = new Set(['0A', '0L', '0P', '28', '2B', '3D', '3F', '42', '55', '58', 'F0', 'HV']);
+
+/** Whether the message can quote a value of a row. What the parser finds has a position in the text, and quotes only that. */
+function quotesValues(sqlstate: string, fields: ReadonlyMap<string, string>): boolean {
+  return sqlstate.startsWith('22') || (NAMING_CLASSES.has(sqlstate.slice(0, 2)) && !fields.has('P'));
 }
 
 /** What stands in double quotes, up to the last one: a value can hold quotes of its own. */

@@ -82,11 +82,13 @@ export function parseRowDescription(bytes: Buffer, from: number, to: number): De
 /**
  * The class of each column: by origin through the catalog, else by what the statement says of its outputs, and by its name
  * in any case. `unknown` origins make the second result true: the catalog should be read again.
+ * @param writes the statement returns rows that it has just written: what a column holds need not be its own.
  */
 export function planColumns(
   described: readonly DescribedColumn[],
   catalog: CatalogSnapshot,
   lineage: LineageOfStatement | null,
+  writes = false,
 ): { columns: ReplyColumn[]; unseen: boolean } {
   let unseen = false;
   const outputs = lineage?.outputs ?? [];
@@ -97,6 +99,11 @@ export function planColumns(
       const known = catalog.protection(column.tableOid, column.attnum);
       if (known === undefined) unseen = true;
       protect = known === undefined ? 'unknown' : known;
+      if (writes) {
+        const written = derivedProtection(lineage, outputsAt(outputs, i, described.length));
+        derived = written !== null && written !== protect;
+        protect = strongest(protect, written);
+      }
     } else {
       derived = true;
       protect = derivedProtection(lineage, outputsAt(outputs, i, described.length));

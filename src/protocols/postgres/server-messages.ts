@@ -1,6 +1,6 @@
 import { GatewayError } from '../../errors.ts';
 import type { Outbox } from '../../io/outbox.ts';
-import type { LineageOfStatement } from './analysis.ts';
+import type { LineageOfStatement, StatementInfo } from './analysis.ts';
 import { type Classified, UNKNOWN_LINEAGE } from './classifier.ts';
 import { COPY_FORMAT, copyPlan } from './copy-plan.ts';
 import { maskErrorMessage, maskString } from './error-mask.ts';
@@ -14,6 +14,8 @@ import type { SessionState } from './session-state.ts';
 import { keepsPinned, PINNED_SETTINGS } from './settings.ts';
 import type { Portal } from './statements.ts';
 
+/** Statements that can return what they wrote. PREPARE does as what it prepares, which cannot be told from its kind. */
+const WRITES: ReadonlySet<string> = new Set(['insert', 'update', 'delete', 'merge', 'prepare']);
 /** A reply up to this size is recorded in the result line of its operation. */
 const MAX_INLINE_OUTPUT = 16 * 1024;
 
@@ -258,7 +260,7 @@ export class ServerMessages {
     const described = parseRowDescription(bytes, from, to);
     if (described === null || catalog === null) throw broken('a row description that cannot be read');
     const lineage = this.#lineageOf(classified);
-    const { columns, unseen } = planColumns(described, catalog, lineage);
+    const { columns, unseen } = planColumns(described, catalog, lineage, WRITES.has(this.#statementOf(classified)?.kind ?? ''));
     if (unseen) this.#state.catalog.noteUnseen();
     const plan = new ReplyPlan(columns);
     if (remember && !unseen && lineage !== UNKNOWN_LINEAGE) {
@@ -279,6 +281,12 @@ export class ServerMessages {
       return prepared === undefined ? UNKNOWN_LINEAGE : (state.classifier.lineage(prepared, catalog).statements[0] ?? UNKNOWN_LINEAGE);
     }
     return state.classifier.lineage(classified, catalog).statements[this.#statementIndex] ?? UNKNOWN_LINEAGE;
+  }
+
+  /** The statement that a description answers: for EXECUTE, the one it runs. */
+  #statementOf(classified: Classified): StatementInfo | undefined {
+    const statement = classified.statements[this.#statementIndex];
+    return statement?.kind === 'execute' ? this.#state.statements.get(statement.name)?.classified.statements[0] : statement;
   }
 
   #copyStatement(head: ExpectedReply | undefined): CopyStatement | null {
