@@ -94,3 +94,66 @@ test('an error that takes a protected value for a name does not quote it', async
   assert.match(typing.errors[0]?.['M'] ?? '', /column "cvw" does not exist/);
   await wire.end();
 });
+
+const replaced = {
+  execute: ['prepare s as select brand as x from vault where id < 4', 'execute s', 'deallocate s', 'prepare s as select cvv as x from vault where id < 4'],
+  fetch: ['declare s cursor for select brand as x from vault where id < 4', 'fetch all from s', 'close s', 'declare s cursor for select cvv as x from vault where id < 4'],
+} as const;
+for (const [kind, [first, run, end, second]] of Object.entries(replaced)) {
+  test(`what ${kind} runs is masked as what the name stands for when it runs`, async () => {
+    const { parse, bind, describe, execute, sync, query } = encode;
+    const wire = await stage.connect(stage.analyst);
+    await wire.query('begin');
+    await wire.query(first);
+    wire.send(parse({ text: run }), bind({ portal: 'p' }), describe('P', 'p'), sync());
+    await wire.cycle();
+    await wire.query(end);
+    await wire.query(second);
+    wire.send(execute('p'), sync());
+    const cycle = await wire.cycle();
+    assert.equal(cycle.rows.length, 3);
+    hidden(cycle.messages);
+    await wire.query('rollback');
+    await wire.query('deallocate all');
+
+    // The other way round, with rows left over from before the name was replaced.
+    await wire.query('begin');
+    await wire.query(second);
+    wire.send(parse({ text: run }), bind({ portal: 'p' }), describe('P', 'p'), execute('p', 1), sync());
+    wire.send(query(end), query(first), describe('P', 'p'), execute('p'), sync());
+    const rest = [await wire.cycle(), await wire.cycle(), await wire.cycle(), await wire.cycle()];
+    assert.equal(rest.flatMap((one) => one.rows).length, 3);
+    for (const one of rest) hidden(one.messages);
+    await wire.end();
+  });
+}
+
+test('the values of EXECUTE are recorded as those of what it runs', async () => {
+  const wire = await stage.connect(stage.developer);
+  await wire.query('prepare i (int, text) as insert into vault (id, cvv) values ($1, $2)');
+  assert.deepEqual((await wire.query("execute i (20, 'RECORDED8')")).tags, ['INSERT 0 1']);
+  await wire.query("execute nowhere ('RECORDED8')");
+  await wire.query('prepare j (text) as select $1');
+  await wire.query("execute j ('legible')");
+  await wire.end();
+  await stage.settledRecord();
+  const record = recordedBytes(stage.gateway.recordDir);
+  assert.ok(!record.includes('RECORDED8'));
+  assert.ok(record.includes("execute j ('legible')"));
+});
+
+test('card numbers as names or in texts that do not parse reach neither the record nor the client in clear', async () => {
+  const { bind, execute, sync } = encode;
+  const wire = await stage.connect(stage.developer);
+  wire.send(bind({ statement: '4012888888881881' }), sync(), execute('4012888888881881'), sync());
+  hiddenNumber([await wire.cycle(), await wire.cycle()].flatMap((cycle) => cycle.messages));
+  hiddenNumber((await wire.query('select 4012888888881881 4012888888881881')).messages);
+  hiddenNumber((await wire.query("select set_config('4012888888881881', (select cvv from vault limit 1), false)")).messages);
+  await wire.end();
+  await stage.settledRecord();
+  assert.ok(!recordedBytes(stage.gateway.recordDir).includes('4012888888881881'));
+});
+
+function hiddenNumber(messages: readonly { raw: Buffer }[]): void {
+  assert.ok(!Buffer.concat(messages.map((message) => message.raw)).includes('4012888888881881'));
+}

@@ -126,7 +126,7 @@ export class ClientMessages {
       throw new GatewayError({ code: 'frame_invalid', source: 'client', phase: 'frame', publicMessage: 'invalid string in message' });
     const classified = this.#classify(bytes, at + 5, end - 1);
     const decision = this.#decision(classified);
-    const members = `"kind":"query",${classified.members},"text":${this.#record.text(classified, bytes, at + 5, end - 1)}`;
+    const members = `"kind":"query",${classified.members},"text":${this.#record.text(this.#isSensitive(classified), bytes, at + 5, end - 1)}`;
     if (decision.kind === 'deny') {
       const nonce = newNonce();
       out.insert(deniedQuery(nonce));
@@ -144,6 +144,13 @@ export class ClientMessages {
     });
     out.pass(at, end);
     return true;
+  }
+
+  /** Whether literals are covered: the values of EXECUTE as those of what it runs, and all that was not understood. */
+  #isSensitive(classified: Classified): boolean {
+    if (classified.action === 'unparsed') return true;
+    if (classified.action !== 'execute') return classified.sensitive;
+    return this.#state.statements.get(classified.statements[0]?.name ?? '')?.classified.sensitive ?? true;
   }
 
   /** The decision on a text, with what EXECUTE runs decided again. */
@@ -199,7 +206,7 @@ export class ClientMessages {
     }
     const name = bytes.toString('utf8', at + 5, nameEnd);
     const classified = this.#classify(bytes, nameEnd + 1, textEnd);
-    const members = `"kind":"parse",${name === '' ? '' : `"name":${this.#record.name(name)},`}${classified.members},"text":${this.#record.text(classified, bytes, nameEnd + 1, textEnd)}`;
+    const members = `"kind":"parse",${name === '' ? '' : `"name":${this.#record.name(name)},`}${classified.members},"text":${this.#record.text(this.#isSensitive(classified), bytes, nameEnd + 1, textEnd)}`;
     // Names by SQL inside the extended protocol would escape the table: PREPARE there is as rare as it is pointless.
     const decision =
       classified.barrier && classified.action !== 'execute' && classified.action !== 'discard' && classified.action !== 'deallocate'
@@ -263,6 +270,7 @@ export class ClientMessages {
       executed: false,
       described: false,
       plan: null,
+      started: false,
       pending: state.group,
       closed: false,
     };
@@ -285,7 +293,9 @@ export class ClientMessages {
       this.#expect({ kind: 'execute', nonce, substitute: missing('34000', `portal "${name}" does not exist`) });
       return false;
     }
-    if (portal.classified.barrier) state.barrier = true;
+    // What FETCH and EXECUTE run is looked up by name when they run: it is described right before, with nothing in between.
+    const named = portal.classified.action === 'fetch' || portal.classified.action === 'execute';
+    if (portal.classified.barrier || named) state.barrier = true;
     let recorded = false;
     let op = portal.op;
     if (portal.executed || op === null) {
@@ -293,7 +303,7 @@ export class ClientMessages {
       recorded = true;
     }
     portal.executed = true;
-    if (!portal.described) {
+    if (!portal.described || (named && !portal.started)) {
       // Masks follow the server's description of this very execution: it may have replanned since Parse.
       portal.described = true;
       out.insert(describePortal(name));
@@ -366,5 +376,16 @@ const missing = (code: string, text: string): Buffer => errorResponse({ severity
 
 /** A simple query is its own portal: its RowDescriptions give it a plan. */
 function queryPortal(classified: Classified): Portal {
-  return { name: '', statement: null, classified, op: null, executed: true, described: true, plan: null, pending: 0, closed: false };
+  return {
+    name: '',
+    statement: null,
+    classified,
+    op: null,
+    executed: true,
+    described: true,
+    plan: null,
+    started: false,
+    pending: 0,
+    closed: false,
+  };
 }

@@ -1,7 +1,6 @@
 import type { Decision } from '../../policy/model.ts';
-import { jsonBytes, jsonString } from '../../recording/json.ts';
+import { jsonBytes } from '../../recording/json.ts';
 import { type BindMessage, recordedParams } from './bind-record.ts';
-import type { Classified } from './classifier.ts';
 import { maskLiterals } from './literals.ts';
 import { PgOperation } from './operation.ts';
 import type { SessionState } from './session-state.ts';
@@ -15,12 +14,11 @@ export class ClientRecord {
     this.#state = state;
   }
 
-  /** The text as the record may hold it, as a JSON string. */
-  text(classified: Classified, bytes: Buffer, from: number, to: number): string {
+  /** The text as the record may hold it, as a JSON string. With `cover`, without its literals. */
+  text(cover: boolean, bytes: Buffer, from: number, to: number): string {
     const { masker } = this.#state.services;
     const copy = Buffer.from(bytes.subarray(from, to));
-    // A statement that was not understood may hold anything: its literals are covered too.
-    if (classified.sensitive || classified.action === 'unparsed') maskLiterals(copy);
+    if (cover) maskLiterals(copy);
     masker.text(copy, 0, copy.length, this.#state.counts);
     this.#state.counts.fill(0);
     return jsonBytes(copy);
@@ -41,7 +39,7 @@ export class ClientRecord {
     const seq = state.services.recorder.append(
       'deny',
       state.sid,
-      `${members},"reason":"${decision.reason}","message":${jsonString(decision.message)}`,
+      `${members},"reason":"${decision.reason}","message":${this.name(decision.message)}`,
     );
     return new PgOperation(seq, state.services.now(), true);
   }
@@ -63,7 +61,7 @@ export class ClientRecord {
     return `,"params":${params}`;
   }
 
-  /** Names are the client's own text: they may hold anything. */
+  /** Names, and what is said of them, are the client's own text: they may hold anything. */
   name(name: string): string {
     const bytes = Buffer.from(name, 'utf8');
     this.#state.services.masker.text(bytes, 0, bytes.length, this.#state.counts);

@@ -94,6 +94,7 @@ export class ServerMessages {
         break;
       case Back.PortalSuspended:
         this.#finish(head, 'suspended');
+        if (head?.portal) head.portal.started = true;
         replies.shift();
         break;
       case Back.ErrorResponse:
@@ -243,7 +244,7 @@ export class ServerMessages {
 
   #rowDescription(head: ExpectedReply | undefined, bytes: Buffer, at: number, end: number): void {
     if (head === undefined) throw broken('a row description that nobody asked for');
-    if (head.kind === 'describe-statement' || head.portal === null) return;
+    if (head.kind === 'describe-statement' || head.portal === null || head.portal.started) return;
     head.portal.plan = this.#planFor(head.portal, bytes, at + 5, end);
   }
 
@@ -356,7 +357,8 @@ export class ServerMessages {
     const severity = fields.get('V') ?? fields.get('S');
     if (severity === 'FATAL' || severity === 'PANIC') this.#fatal = true;
     const isDenial = head !== undefined && head.nonce !== '' && head.substitute !== null && bytes.subarray(at, end).includes(head.nonce);
-    out.insert(isDenial && head.substitute !== null ? head.substitute : masked);
+    // Also our own words can quote the client's: a name, or the text that did not parse.
+    out.insert(isDenial && head.substitute !== null ? this.#maskedSubstitute(head.substitute) : masked);
     if (op !== null && !op.denied) {
       op.code = fields.get('C') ?? '';
       this.#finish(head, 'error');
@@ -366,6 +368,13 @@ export class ServerMessages {
     head?.undo?.undo();
     if (head === undefined || head.kind === 'query') return;
     this.#skipToSync();
+  }
+
+  #maskedSubstitute(substitute: Buffer): Buffer {
+    const state = this.#state;
+    const { message: masked } = maskErrorMessage(state, Back.ErrorResponse, substitute, 0, substitute.length, false);
+    state.counts.fill(0);
+    return masked;
   }
 
   /** The server reads and ignores everything up to the next Sync, and so nothing of it happened. */

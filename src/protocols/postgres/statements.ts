@@ -26,6 +26,8 @@ export interface Portal {
   /** A Describe of this portal is on its way or answered: masks follow the answer. */
   described: boolean;
   plan: ReplyPlan | null;
+  /** Its rows have begun to flow and been suspended: they are those of `plan`, whatever is described from now on. */
+  started: boolean;
   pending: number;
   readonly closed: boolean;
 }
