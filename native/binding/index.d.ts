@@ -22,6 +22,10 @@ export function maskText(rules: number, buf: Uint8Array, off: number, len: numbe
 /**
  * Compiles a row plan. `spec` is JSON `{ "columns": [{ "mask": "scan"|"pan"|"sad"|"whole"|"none", "type": <oid>, "binary": bool }] }`.
  * `scan` looks for patterns, `pan` keeps the last digits whatever the content, `sad` and `whole` cover everything.
+ * For `maskCopy` and kinds 1 and 2 of `StreamMasker` it may also hold how the rows are written, as far as that is not the
+ * default of COPY: `"copy": { "header": bool, "delimiter": ";", "quote": "'", "escape": "\\", "null": "-" }`, each one optional
+ * and all but `header` and `null` one byte, which cannot be `*`. With `header` the first line that `maskCopy` gets with
+ * `first` holds names: it is scanned, not masked by column. With `"columns": []` every field is covered whole.
  */
 export function compileRowPlan(spec: string): number;
 export function dropRowPlan(plan: number): void;

@@ -140,7 +140,7 @@ impl<'call> Bytes<'call> {
     }
 
     /// The bytes of `[off, off+len)`, to read.
-    pub(crate) fn read(&self, off: u32, len: u32) -> Result<&[u8]> {
+    pub(crate) fn read(self, off: u32, len: u32) -> Result<&'call [u8]> {
         let (data, length) = self.span(off, len)?;
         // SAFETY: the span lies in the array, whose memory stays where it is while no JavaScript of this thread runs.
         // Memory shared with other threads has one owner at a time, by the rule of whoever shares it.
@@ -155,6 +155,7 @@ impl<'call> Bytes<'call> {
     }
 
     /// The bytes to mask and the counts, once it is certain that both are there and are not the same memory.
+    #[expect(clippy::needless_pass_by_value, reason = "the counts are lent once")]
     pub(crate) fn with_counts(
         self,
         off: u32,
@@ -188,7 +189,6 @@ impl Counts<'_> {
         // SAFETY: as this function's own.
         let (data, length) = unsafe { typed_array(env, value, sys::TypedarrayType::uint32_array) }
             .ok_or_else(|| invalid("a Uint32Array is expected for the counts".to_owned()))?;
-        #[expect(clippy::cast_ptr_alignment, reason = "a Uint32Array is aligned to its elements")]
         Ok(Self {
             data: data.cast(),
             length,

@@ -23,7 +23,6 @@ registry!(PLANS, RowPlan, "row plan");
 /// # Errors
 /// Names the offending pattern or member.
 #[napi]
-#[expect(clippy::needless_pass_by_value, reason = "N-API hands over the string")]
 pub fn compile_rules(spec: String) -> Result<u32> {
     guarded(|| RULES::add(RuleSet::compile(&spec).map_err(|error| invalid(error.to_string()))?))
 }
@@ -63,7 +62,6 @@ impl Function for MaskText {
 /// # Errors
 /// Names what is wrong with the specification.
 #[napi]
-#[expect(clippy::needless_pass_by_value, reason = "N-API hands over the string")]
 pub fn compile_row_plan(spec: String) -> Result<u32> {
     guarded(|| PLANS::add(RowPlan::compile(&spec).map_err(|error| invalid(error.to_string()))?))
 }

@@ -44,7 +44,6 @@ pub fn analyze_sql(buf: Bytes<'_>, off: u32, len: u32) -> Result<String> {
 /// # Errors
 /// The JSON is not a `CatalogSpec`.
 #[napi]
-#[expect(clippy::needless_pass_by_value, reason = "N-API hands over the string")]
 pub fn compile_catalog(spec: String) -> Result<u32> {
     guarded("compileCatalog", || {
         let catalog = Catalog::compile(&spec).map_err(|error| Error::from_reason(format!("compileCatalog: {error}")))?;

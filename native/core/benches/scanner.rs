@@ -1,9 +1,6 @@
 //! Speed of the scanner, with the counts each input must give.
-#![expect(
-    missing_docs,
-    clippy::unwrap_used,
-    reason = "criterion generates the functions, and a bench may fail by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench may fail by panicking")]
+#![allow(missing_docs, reason = "criterion generates the functions")]
 
 use std::hint::black_box;
 

@@ -49,7 +49,7 @@ impl Reference {
                 if i % 2 == 0 { digit } else { digit * 2 / 10 + digit * 2 % 10 }
             })
             .sum();
-        branded && luhn % 10 == 0
+        branded && luhn.is_multiple_of(10)
     }
 
     fn mask(&self, text: &[u8]) -> Vec<u8> {

@@ -7,6 +7,7 @@ mod binary;
 mod copy;
 mod fields;
 mod json;
+mod long;
 mod plan;
 mod rows;
 mod stream;
@@ -19,4 +20,5 @@ pub use rows::mask_rows;
 pub use stream::{StreamError, StreamKind, StreamMasker};
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
 mod tests;

@@ -183,7 +183,7 @@ fn scan_nested(
                 return Ok(());
             }
         }
-        (Class::Bytea, false) => return scan_hex(rules, value, scratch, counts),
+        (Class::Bytea, false) if value.starts_with(b"\\x") => return scan_hex(rules, value, scratch, counts),
         (Class::Opaque | Class::Bits, _) => return Ok(()),
         _ => {}
     }

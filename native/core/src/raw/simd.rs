@@ -33,7 +33,8 @@ pub(crate) struct Fingerprints {
 }
 
 impl Fingerprints {
-    /// Letters stand for both cases.
+    /// Letters stand for both cases. For constants.
+    #[expect(clippy::indexing_slicing, reason = "counted up to fixed lengths, and by nibbles")]
     pub(crate) const fn new(sequences: &[[&[u8]; 3]; 8]) -> Self {
         let mut all = Self {
             low: [[0; 16]; 3],
@@ -168,13 +169,13 @@ fn blocks(text: &[u8], extra: u32, runs: &mut Vec<Hot>, marks: &mut Vec<Hot>, mu
         .filter(|_| !tail.is_empty())
         .map(|to| to.copy_from_slice(tail));
     for (block, bytes) in whole.iter().chain(last.map(|()| &padded)).enumerate() {
-        let masks = classify(bytes);
-        let ends = carry.step(masks.digits, masks.separators, extra);
+        let seen = classify(bytes);
+        let ends = carry.step(seen.digits, seen.separators, extra);
         if ends != 0 {
             runs.push(Hot { block, ends });
         }
-        if masks.marks != 0 {
-            marks.push(Hot { block, ends: masks.marks });
+        if seen.marks != 0 {
+            marks.push(Hot { block, ends: seen.marks });
         }
     }
 }
