@@ -154,6 +154,13 @@ test('card numbers as names or in texts that do not parse reach neither the reco
   assert.ok(!recordedBytes(stage.gateway.recordDir).includes('4012888888881881'));
 });
 
+test('a card number given as a database reaches neither the record nor the log', async () => {
+  await assert.rejects(stage.connect(stage.analyst, { database: '4000056655665556' }), /there is no resource/);
+  await stage.settledRecord();
+  assert.ok(!recordedBytes(stage.gateway.recordDir).includes('4000056655665556'));
+  assert.ok(!stage.gateway.log().includes('4000056655665556'));
+});
+
 function hiddenNumber(messages: readonly { raw: Buffer }[]): void {
   assert.ok(!Buffer.concat(messages.map((message) => message.raw)).includes('4012888888881881'));
 }

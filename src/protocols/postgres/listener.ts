@@ -257,21 +257,22 @@ class PostgresListener implements ProtocolListener {
       error instanceof GatewayError
         ? error
         : new GatewayError({ code: 'login_failed', source: 'client', phase: 'login', cause: error, publicMessage: 'the login failed' });
+    // A name or a setting can be anything that the client has typed.
+    const masked = (text: string): string => {
+      const bytes = Buffer.from(text, 'utf8');
+      masker.text(bytes, 0, bytes.length, masker.newCounts());
+      return bytes.toString('utf8');
+    };
     log.info('login refused', {
       code: known.code,
       source,
-      error: known.cause === undefined ? known.message : `${known.message}: ${String(known.cause)}`,
+      error: masked(known.cause === undefined ? known.message : `${known.message}: ${String(known.cause)}`),
     });
     if (recorder.failure === null) {
-      const masked = (text: string): string => {
-        const bytes = Buffer.from(text.slice(0, 256), 'utf8');
-        masker.text(bytes, 0, bytes.length, masker.newCounts());
-        return jsonString(bytes.toString('utf8'));
-      };
       recorder.append(
         'auth',
         '',
-        `"ok":false,"code":${jsonString(known.code)},"user":${masked(attempt.user)},"resource":${masked(attempt.resource)},"source":${jsonString(source)}`,
+        `"ok":false,"code":${jsonString(known.code)},"user":${jsonString(masked(attempt.user.slice(0, 256)))},"resource":${jsonString(masked(attempt.resource.slice(0, 256)))},"source":${jsonString(source)}`,
       );
     }
     login.socket.on('error', () => {});

@@ -18,6 +18,7 @@ const cases: readonly [string, string][] = [
   ["select \"a'b\", 'c'", "select \"a'b\", '*'"],
   ["select 1 -- don't\n, 'x'", "select * --******\n, '*'"],
   ["/* a /* 'b' */ c */ select 'x'", "/*****************/ select '*'"],
+  ['insert into cards (cvv) values ("4716")', 'insert into cards (cvv) values ("****")'],
   ["select 'open", "select '****"],
   ['select $$open', 'select $$****'],
   ['select a1b2, t.c3', 'select a1b2, t.c3'],

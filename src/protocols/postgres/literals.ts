@@ -37,8 +37,11 @@ export function maskLiterals(text: Uint8Array): number {
       cover(at + 1, end);
       at = end + 1;
     } else if (c === 0x22) {
-      const end = text.indexOf(0x22, at + 1);
-      at = end === -1 ? text.length : end + 1;
+      const close = text.indexOf(0x22, at + 1);
+      const end = close === -1 ? text.length : close;
+      // Other dialects write values in double quotes: what begins with a digit is hardly a name.
+      if (isDigit(byte(at + 1))) cover(at + 1, end);
+      at = end + 1;
     } else if (c === 0x2d && byte(at + 1) === 0x2d) {
       const end = text.indexOf(0x0a, at);
       // A comment can hold what somebody commented out: it is covered as a literal is.
