@@ -1,5 +1,6 @@
 //! The scanner: see `index.d.ts`. Rule sets and row plans live in process-wide registries, so that every thread that
 //! loads the addon shares them.
+#![expect(clippy::needless_pass_by_value, reason = "N-API hands over the strings")]
 
 use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};

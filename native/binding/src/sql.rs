@@ -1,4 +1,5 @@
 //! SQL analysis: see `index.d.ts`. Texts are borrowed from the caller's buffer for the duration of the call.
+#![expect(clippy::needless_pass_by_value, reason = "N-API hands over the strings")]
 
 use std::collections::HashMap;
 use std::ffi::CStr;
