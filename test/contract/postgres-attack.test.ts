@@ -161,6 +161,16 @@ test('a card number given as a database reaches neither the record nor the log',
   assert.ok(!stage.gateway.log().includes('4000056655665556'));
 });
 
+test('a text of very many statements or tables is denied, and holds up nobody', async () => {
+  const [wire, other] = await Promise.all([stage.connect(stage.analyst), stage.connect(stage.analyst)]);
+  const tables = Array.from({ length: 20_000 }, (_, i) => `a${i}`).join(',');
+  for (const text of ['select 1;'.repeat(20_000), `select 1 from ${tables}`]) {
+    assert.match((await wire.query(text)).errors[0]?.['M'] ?? '', /more than 10000 statements/);
+    assert.deepEqual((await other.query('select 1')).rows, [['1']]);
+  }
+  await Promise.all([wire.end(), other.end()]);
+});
+
 function hiddenNumber(messages: readonly { raw: Buffer }[]): void {
   assert.ok(!Buffer.concat(messages.map((message) => message.raw)).includes('4012888888881881'));
 }

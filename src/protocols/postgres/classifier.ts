@@ -41,6 +41,8 @@ const DDL: ReadonlySet<string> = new Set(['create', 'alter', 'drop', 'comment', 
 const NAME_TABLE: ReadonlySet<string> = new Set(['prepare', 'execute', 'deallocate', 'discard']);
 /** Shapes and texts are remembered up to this many bytes of text per scope. */
 const CACHE_BYTES = 32 * 1024 * 1024;
+/** Statements and objects of one text, each of which policy decides on: a tenth of a second or so on the event loop. */
+const MAX_PARTS = 10_000;
 /** Texts from this length on are parsed on the pool: a millisecond or so of parsing. */
 const POOL_BYTES = 64 * 1024;
 
@@ -147,6 +149,17 @@ export class Classifier {
         [],
         false,
       );
+    }
+    const parts = analysis.statements.reduce((sum, one) => sum + 1 + one.tables.length + one.objects.length, 0);
+    if (parts > MAX_PARTS) {
+      const decision = deny(
+        this.#engine,
+        'sluice.too-large',
+        'unsupported',
+        `the text holds more than ${MAX_PARTS} statements and objects`,
+        'send it in parts',
+      );
+      return this.#classified(text, [], decision, 'too-large', [], true);
     }
     const statements = analysis.statements.map((statement) => withNamedSetting(statement, text));
     const pinned = pinnedViolation(statements);
