@@ -8,9 +8,11 @@ const SECRET = 'SECRETX9';
 const setup = `
 create table vault (id int primary key, cvv text, brand text);
 insert into vault select i, '${SECRET}', 'visa' from generate_series(1, 3) i;
+create table late (id int, track2 text unique deferrable initially deferred);
+insert into late values (1, '${SECRET}'), (2, 'y');
 create table plain (id int, label text, note text);
 insert into plain values (1, 'open', 'n');
-grant select, insert, update on vault, plain to app_rw;
+grant select, insert, update on vault, plain, late to app_rw;
 grant select on vault, plain to app_ro;`;
 
 let stage: Stage;
@@ -169,6 +171,23 @@ test('a text of very many statements or tables is denied, and holds up nobody', 
     assert.deepEqual((await other.query('select 1')).rows, [['1']]);
   }
   await Promise.all([wire.end(), other.end()]);
+});
+
+test('a constraint checked at the end of the transaction does not quote the value', async () => {
+  const wire = await stage.connect(stage.developer);
+  const late = 'update late set track2 = (select track2 from late where id = 1) where id = 2';
+  for (const end of ['commit', 'set constraints all immediate']) {
+    await wire.query('begin');
+    await wire.query(late);
+    const cycle = await wire.query(end);
+    assert.equal(cycle.errors[0]?.['C'], '23505');
+    hidden(cycle.messages);
+    await wire.query('rollback');
+  }
+  const implicit = await wire.extended(late);
+  assert.equal(implicit.errors[0]?.['C'], '23505');
+  hidden(implicit.messages);
+  await wire.end();
 });
 
 function hiddenNumber(messages: readonly { raw: Buffer }[]): void {

@@ -16,6 +16,8 @@ import type { Portal } from './statements.ts';
 
 /** Statements that can return what they wrote. PREPARE does as what it prepares, which cannot be told from its kind. */
 const WRITES: ReadonlySet<string> = new Set(['insert', 'update', 'delete', 'merge', 'prepare']);
+/** Statements whose errors can be those of an earlier one. */
+const OF_EARLIER: ReadonlySet<string> = new Set(['fetch', 'execute', 'commit', 'set']);
 /** A reply up to this size is recorded in the result line of its operation. */
 const MAX_INLINE_OUTPUT = 16 * 1024;
 
@@ -343,9 +345,9 @@ export class ServerMessages {
     const state = this.#state;
     const classified = this.#classifiedOf(head);
     const catalog = state.catalog.current;
-    if (classified === null || catalog === null) return false;
-    if (classified.action === 'unparsed') return false;
-    if (classified.action === 'fetch' || classified.action === 'execute') return !state.sqlNamesClean;
+    if (classified?.action === 'unparsed') return false;
+    // Of an earlier statement: what it prepared or declared, and constraints deferred to the end of the transaction.
+    if (classified === null || catalog === null || OF_EARLIER.has(classified.action)) return !state.sqlNamesClean;
     return classified.sensitive || !state.classifier.lineage(classified, catalog).statements.every((statement) => statement.clean);
   }
 
