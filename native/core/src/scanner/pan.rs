@@ -257,6 +257,10 @@ impl Kernel {
                 if at >= seen {
                     break;
                 }
+                if !view.goes_on() && (view.digits >> at).count_ones() < self.least() {
+                    // Too few digits are left for a card number.
+                    break;
+                }
                 if view.base + at >= before {
                     return view.base + at;
                 }
