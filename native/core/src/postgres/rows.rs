@@ -131,19 +131,16 @@ impl Rows<'_> {
         // Up to here there is nothing to find.
         let mut quiet = hints.next();
         while at < run.len() {
-            let mut checked = if self.plan.every_row {
-                self.row(run, at, hints)?
-            } else {
-                check(run, at, self.plan.columns.len())
-            };
-            if let Some(end) = checked
-                && end >= quiet
-                && !self.plan.every_row
-            {
-                checked = self.row(run, at, hints)?;
-                hints.look(end, end);
+            let columns = self.plan.columns.len();
+            let looks = self.plan.every_row || row_end(run, at, columns).is_none_or(|end| end >= quiet);
+            let checked = if looks {
+                let end = self.row(run, at, hints)?;
+                hints.look(end.unwrap_or(0), end.unwrap_or(0));
                 quiet = hints.next();
-            }
+                end
+            } else {
+                check(run, at, columns)
+            };
             let Some(end) = checked else { return Ok(None) };
             write = self.put(run, at, end, write);
             at = end;

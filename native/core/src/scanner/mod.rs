@@ -1,8 +1,9 @@
 //! Finds cardholder data in bytes and covers it in place, whatever the protocol.
 //!
-//! [`RuleSet`] is a compiled, immutable set of rules: card numbers by a kernel of our own ([`pan`]), everything that
-//! begins with a keyword or a sentinel, and the operator's own patterns, by Vectorscan ([`expressions`]). A rule yields
-//! [`Finding`](finding::Finding)s, which say what to cover; nothing here copies data out of the buffer.
+//! [`RuleSet`] is a compiled, immutable set of rules: card numbers ([`pan`]) and what keywords and sentinels introduce
+//! ([`keywords`]), for which one SIMD pass finds the places to look at, and the operator's own patterns, by Vectorscan
+//! ([`expressions`]). A rule yields [`Finding`](finding::Finding)s, which say what to cover; nothing here copies data out
+//! of the buffer.
 
 mod brands;
 mod expressions;
