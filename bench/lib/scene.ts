@@ -85,7 +85,7 @@ export async function makeScene(options: SceneOptions = {}): Promise<Scene> {
     newSessionId: () => 'bench',
     now: () => performance.now(),
   };
-  const classifier = new Classifier(engine, principal, target, null);
+  const classifier = new Classifier(engine, principal, target, null, (text) => text);
   return { services, engine, principal, target, resource, catalog, snapshot: await catalog.fresh(), classifier };
 }
 

@@ -28,7 +28,7 @@ export default async function statement(suite: Suite): Promise<void> {
     assert.equal(statementShape(other, 0, other.length), shape, 'other literals have the same shape');
     suite.sync(`shape, ${label} (${text.length} B)`, () => statementShape(text, 0, text.length), { bytes: text.length });
 
-    const classifier = new Classifier(engine, principal, target, null);
+    const classifier = new Classifier(engine, principal, target, null, (text) => text);
     assert.equal(classifier.classify(text, 0, text.length, snapshot).decision.kind, 'allow');
     classifier.classify(other, 0, other.length, snapshot);
     assert.deepEqual(classifier.counters, { shapeHits: 1, textHits: 0, misses: 1 });
@@ -37,7 +37,7 @@ export default async function statement(suite: Suite): Promise<void> {
     let fresh = classifier;
     suite.sync(`classify, new shape, ${label}`, () => fresh.classify(text, 0, text.length, snapshot), {
       before: () => {
-        fresh = new Classifier(engine, principal, target, null);
+        fresh = new Classifier(engine, principal, target, null, (text) => text);
       },
     });
 

@@ -56,7 +56,16 @@ export class StreamMasker {
  * the end of a row. `format` 1 text, 2 CSV, 3 binary. Returns the new length, -1 when malformed, or -2 when the run does
  * not end at the end of a row (nothing was changed: come again with more).
  */
-export function maskCopy(rules: number, plan: number, format: number, first: boolean, buf: Uint8Array, off: number, len: number, counts: Uint32Array): number;
+export function maskCopy(
+  rules: number,
+  plan: number,
+  format: number,
+  first: boolean,
+  buf: Uint8Array,
+  off: number,
+  len: number,
+  counts: Uint32Array,
+): number;
 
 // ---------------------------------------------------------------- record hashing (native/core)
 

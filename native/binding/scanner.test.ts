@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { StreamMasker, compileRowPlan, compileRules, dropRowPlan, dropRules, maskCopy, maskRows, maskText, ruleNames } from './index.js';
+import { compileRowPlan, compileRules, dropRowPlan, dropRules, maskCopy, maskRows, maskText, ruleNames, StreamMasker } from './index.js';
 
 const PAN = '4111111111111111';
 const MASKED = '************1111';
@@ -9,7 +9,12 @@ const newCounts = (): Uint32Array => new Uint32Array(ruleNames(rules).length + 1
 
 type Mask = 'scan' | 'pan' | 'sad' | 'whole' | 'none';
 const planOf = (columns: readonly (readonly [Mask, number, boolean?])[], copy?: object): number =>
-  compileRowPlan(JSON.stringify({ columns: columns.map(([mask, type, binary = false]) => ({ mask, type, binary })), ...(copy === undefined ? {} : { copy }) }));
+  compileRowPlan(
+    JSON.stringify({
+      columns: columns.map(([mask, type, binary = false]) => ({ mask, type, binary })),
+      ...(copy === undefined ? {} : { copy }),
+    }),
+  );
 
 const int32 = (value: number): Buffer => {
   const bytes = Buffer.alloc(4);
@@ -20,7 +25,10 @@ const int32 = (value: number): Buffer => {
 function body(values: readonly (string | Buffer | null)[]): Buffer {
   const count = Buffer.alloc(2);
   count.writeInt16BE(values.length);
-  return Buffer.concat([count, ...values.flatMap((value) => (value === null ? [int32(-1)] : [int32(Buffer.byteLength(value)), Buffer.from(value as string)]))]);
+  return Buffer.concat([
+    count,
+    ...values.flatMap((value) => (value === null ? [int32(-1)] : [int32(Buffer.byteLength(value)), Buffer.from(value as string)])),
+  ]);
 }
 
 const message = (type: string, payload: Buffer): Buffer => Buffer.concat([Buffer.from(type), int32(payload.length + 4), payload]);
@@ -60,17 +68,30 @@ test('maskText masks shared memory in place and adds to the counts', () => {
 
 test('maskRows finds patterns and masks columns, and leaves every other byte', () => {
   const counts = newCounts();
-  const plan = planOf([['scan', 25], ['pan', 25], ['sad', 25], ['none', 25], ['scan', 114]]);
+  const plan = planOf([
+    ['scan', 25],
+    ['pan', 25],
+    ['sad', 25],
+    ['none', 25],
+    ['scan', 114],
+  ]);
   const json = `{"n":${PAN},"s":"${PAN}"}`;
   assert.deepEqual(
     rows(plan, Buffer.concat([dataRow(`a ${PAN}`, PAN, '123', PAN, json), dataRow(null, null, '', 'x', '{}')]), counts),
-    Buffer.concat([dataRow(`a ${MASKED}`, MASKED, '***', PAN, `{"n":            1111,"s":"${MASKED}"}`), dataRow(null, null, '', 'x', '{}')]),
+    Buffer.concat([
+      dataRow(`a ${MASKED}`, MASKED, '***', PAN, `{"n":            1111,"s":"${MASKED}"}`),
+      dataRow(null, null, '', 'x', '{}'),
+    ]),
   );
   assert.deepEqual([...counts], [3, 0, 0, 0, 2]);
 });
 
 test('a value that cannot carry a mask becomes NULL and the run shrinks', () => {
-  const plan = planOf([['whole', 1082], ['scan', 25], ['pan', 20, true]]);
+  const plan = planOf([
+    ['whole', 1082],
+    ['scan', 25],
+    ['pan', 20, true],
+  ]);
   const int8 = Buffer.alloc(8);
   int8.writeBigInt64BE(BigInt(PAN));
   const kept = Buffer.alloc(8);
@@ -90,11 +111,24 @@ test('maskRows refuses what is malformed', () => {
 
 test('a card number spanning two columns is none', () => {
   const run = dataRow('41111111', '11111111');
-  assert.deepEqual(rows(planOf([['scan', 25], ['scan', 25]]), run), run);
+  assert.deepEqual(
+    rows(
+      planOf([
+        ['scan', 25],
+        ['scan', 25],
+      ]),
+      run,
+    ),
+    run,
+  );
 });
 
 test('a large row streams through in chunks', () => {
-  const plan = planOf([['scan', 25], ['whole', 25], ['pan', 25]]);
+  const plan = planOf([
+    ['scan', 25],
+    ['whole', 25],
+    ['pan', 25],
+  ]);
   const filler = 'lorem ipsum '.repeat(2000);
   const row = body([`${filler}${PAN}${filler}cvv=123${filler}`, filler, PAN]);
   const expected = body([`${filler}${MASKED}${filler}cvv=***${filler}`, '*'.repeat(filler.length), MASKED]);
@@ -132,7 +166,11 @@ function copy(plan: number, format: number, first: boolean, run: Buffer, counts 
 }
 
 test('maskCopy masks text rows that span messages', () => {
-  const plan = planOf([['scan', 25], ['pan', 25], ['whole', 25]]);
+  const plan = planOf([
+    ['scan', 25],
+    ['pan', 25],
+    ['whole', 25],
+  ]);
   const run = Buffer.concat([copyData('1\t4111'), copyData(`111111111111\tab\\tc\n2\t\\N\tx\\n${PAN}\n`)]);
   const expected = Buffer.concat([copyData('1\t****'), copyData(`********1111\t*****\n2\t\\N\t${'*'.repeat(19)}\n`)]);
   assert.equal(copy(plan, 1, true, run), expected.toString('latin1'));
@@ -142,14 +180,24 @@ test('maskCopy masks text rows that span messages', () => {
 });
 
 test('maskCopy reads CSV quotes, and a header holds names', () => {
-  const plan = planOf([['scan', 25], ['pan', 25], ['whole', 25]], { header: true });
+  const plan = planOf(
+    [
+      ['scan', 25],
+      ['pan', 25],
+      ['whole', 25],
+    ],
+    { header: true },
+  );
   const run = copyData(`id,pan,note\n"{""cvv"":""123""}",${PAN},"a ""b"",\nc"\n`);
   const expected = copyData(`id,pan,note\n"{""cvv"":""***""}",${MASKED},"${'*'.repeat(10)}"\n`);
   assert.equal(copy(plan, 2, true, run), expected.toString('latin1'));
 });
 
 test('maskCopy masks binary rows, and drops what cannot carry a mask', () => {
-  const plan = planOf([['scan', 25, true], ['whole', 0, true]]);
+  const plan = planOf([
+    ['scan', 25, true],
+    ['whole', 0, true],
+  ]);
   const header = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
   const trailer = copyData(Buffer.from([255, 255]));
   const messages = Buffer.concat([copyData(Buffer.concat([header, body([`x ${PAN}`, 'secret'])])), copyData(body(['y', null])), trailer]);

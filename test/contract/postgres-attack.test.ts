@@ -84,8 +84,16 @@ test('RETURNING shows what was written as what it derives from', async () => {
 test('an error that takes a protected value for a name does not quote it', async () => {
   const wire = await stage.connect(stage.analyst);
   for (const expression of [
-    "('x' || cvv)::regclass", 'cvv::regrole', 'cvv::regtype', 'cvv::regnamespace', 'cvv::regconfig', "(cvv || '()')::regprocedure",
-    "current_setting('x.' || cvv)", "to_tsquery('x ' || cvv)", "has_table_privilege(cvv, 'select')", "has_column_privilege('plain', cvv, 'select')",
+    "('x' || cvv)::regclass",
+    'cvv::regrole',
+    'cvv::regtype',
+    'cvv::regnamespace',
+    'cvv::regconfig',
+    "(cvv || '()')::regprocedure",
+    "current_setting('x.' || cvv)",
+    "to_tsquery('x ' || cvv)",
+    "has_table_privilege(cvv, 'select')",
+    "has_column_privilege('plain', cvv, 'select')",
     'nextval(cvv)',
   ]) {
     const cycle = await wire.query(`select ${expression} from vault`);
@@ -98,8 +106,18 @@ test('an error that takes a protected value for a name does not quote it', async
 });
 
 const replaced = {
-  execute: ['prepare s as select brand as x from vault where id < 4', 'execute s', 'deallocate s', 'prepare s as select cvv as x from vault where id < 4'],
-  fetch: ['declare s cursor for select brand as x from vault where id < 4', 'fetch all from s', 'close s', 'declare s cursor for select cvv as x from vault where id < 4'],
+  execute: [
+    'prepare s as select brand as x from vault where id < 4',
+    'execute s',
+    'deallocate s',
+    'prepare s as select cvv as x from vault where id < 4',
+  ],
+  fetch: [
+    'declare s cursor for select brand as x from vault where id < 4',
+    'fetch all from s',
+    'close s',
+    'declare s cursor for select cvv as x from vault where id < 4',
+  ],
 } as const;
 for (const [kind, [first, run, end, second]] of Object.entries(replaced)) {
   test(`what ${kind} runs is masked as what the name stands for when it runs`, async () => {

@@ -5,6 +5,7 @@ import type { MaskPool } from '../../workers/pool.ts';
 import type { Analysis, Lineage, LineageOfStatement, StatementInfo } from './analysis.ts';
 import { carrierOf } from './carriers.ts';
 import type { CatalogSnapshot } from './catalog.ts';
+import { maskLiterals } from './literals.ts';
 import { operationOf } from './policy-operation.ts';
 import type { ReplyPlan } from './reply-plan.ts';
 import { keepsPinned, settingFromView } from './settings.ts';
@@ -52,6 +53,7 @@ export class Classifier {
   readonly #principal: Principal;
   readonly #target: Target;
   readonly #pool: MaskPool | null;
+  readonly #mask: (text: string) => string;
   readonly #byShape = new Map<number, Classified>();
   readonly #byText = new Map<string, Classified>();
   #catalogVersion = 0;
@@ -59,10 +61,11 @@ export class Classifier {
   /** Counts for metrics and benches. */
   readonly counters = { shapeHits: 0, textHits: 0, misses: 0 };
 
-  /** @param pool for long texts; null keeps them on the event loop. */
-  constructor(engine: PolicyEngine, principal: Principal, target: Target, pool: MaskPool | null) {
+  /** @param pool for long texts; null keeps them on the event loop. @param mask covers card data in a text, same length. */
+  constructor(engine: PolicyEngine, principal: Principal, target: Target, pool: MaskPool | null, mask: (text: string) => string) {
     this.#engine = engine;
     this.#pool = pool;
+    this.#mask = mask;
     this.#principal = principal;
     this.#target = target;
   }
@@ -233,7 +236,8 @@ export class Classifier {
   ): Classified {
     const paths = objects.slice(0, 64).map((object) => `${jsonString(`${object.action} ${object.path}`)}`);
     let members = `"action":${jsonString(action)}`;
-    if (paths.length > 0) members += `,"objects":[${paths.join(',')}]`;
+    // Names are the client's own words, and may be made of digits.
+    if (paths.length > 0) members += this.#mask(`,"objects":[${paths.join(',')}]`);
     if (decision.policies.length > 0) members += `,"policies":[${decision.policies.map(jsonString).join(',')}]`;
     return {
       decision,
@@ -293,8 +297,16 @@ function isSensitive(statement: StatementInfo, text: Buffer, catalog: CatalogSna
     const columns = catalog.protectedColumns(table.schema, table.name);
     if (columns.length === 0) continue;
     if (table.mode === 'insert' || table.mode === 'merge' || table.mode === 'copy_from') return true;
-    lower ??= text.toString('utf8').toLowerCase();
-    if (columns.some((column) => lower?.includes(column.toLowerCase()))) return true;
+    lower ??= identifiersOf(text);
+    // An identifier with escapes may spell anything.
+    if (lower.includes('u&"') || columns.some((column) => lower?.includes(column.toLowerCase()))) return true;
   }
   return false;
+}
+
+/** The text in lower case without its literals: texts of one shape give the same. */
+function identifiersOf(text: Buffer): string {
+  const copy = Buffer.from(text);
+  maskLiterals(copy);
+  return copy.toString('utf8').toLowerCase();
 }

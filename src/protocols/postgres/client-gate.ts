@@ -52,14 +52,16 @@ export class ClientGate {
 
   /** Reads the catalog anew and lets the client go on afterwards. */
   #refreshCatalog(): void {
-    const state = this.#state;
-    state.catalog.fresh().then(
-      () => {
-        state.client.poke();
-        state.client.resume();
-      },
+    this.#state.catalog.fresh().then(
+      () => this.#goOn(),
       (error: unknown) => this.#fail(error),
     );
+  }
+
+  #goOn(): void {
+    const { client } = this.#state;
+    client.poke();
+    client.resume();
   }
 
   /** A long text is analyzed elsewhere first; the client goes on when that is done. */
@@ -74,8 +76,7 @@ export class ClientGate {
     work.then(
       () => {
         this.#preparing = false;
-        this.#state.client.poke();
-        this.#state.client.resume();
+        this.#goOn();
       },
       (error: unknown) => this.#fail(error),
     );

@@ -307,7 +307,7 @@ export class ClientMessages {
       // Masks follow the server's description of this very execution: it may have replanned since Parse.
       portal.described = true;
       out.insert(describePortal(name));
-      this.#expect({ kind: 'describe-portal', ours: true, portal, op });
+      this.#expect({ kind: 'describe-portal', ours: true, portal, op, undo: undescribed(portal) });
     }
     this.#expect({ kind: 'execute', op, portal });
     out.pass(at, end);
@@ -322,7 +322,7 @@ export class ClientMessages {
     }
     const portal = this.#state.portals.get(name) ?? null;
     if (portal !== null) portal.described = true;
-    this.#expect({ kind: 'describe-portal', portal });
+    this.#expect({ kind: 'describe-portal', portal, undo: portal === null ? null : undescribed(portal) });
   }
 
   #close(bytes: Buffer, at: number, end: number): void {
@@ -371,6 +371,13 @@ export class ClientMessages {
     return true;
   }
 }
+
+/** A Describe that the server skipped has described nothing. */
+const undescribed = (portal: Portal): Undo => ({
+  undo: () => {
+    portal.described = portal.plan !== null;
+  },
+});
 
 const missing = (code: string, text: string): Buffer => errorResponse({ severity: 'ERROR', code, message: text });
 

@@ -34,6 +34,7 @@ export class ClientPump implements ChannelHandler, RecordWaiter {
 
   onBytes(channel: Channel): boolean {
     const state = this.#state;
+    if (state.ended) return false;
     const { bytes } = channel.slab;
     const out = new Outbox(channel.slab);
     const { end } = channel;
@@ -71,14 +72,14 @@ export class ClientPump implements ChannelHandler, RecordWaiter {
         recorded = this.#messages.take(type, bytes, at, total, out) || recorded;
         at += total;
       }
+      channel.start = at;
+      if (!out.empty) this.#release(out, recorded);
+      if (this.#ended && !this.#stalled) this.#finish();
     } catch (error) {
       channel.start = at;
       this.#messages.fail(error);
       return false;
     }
-    channel.start = at;
-    if (!out.empty) this.#release(out, recorded);
-    if (this.#ended && !this.#stalled) this.#finish();
     if (state.upstream.queued > UPSTREAM_HIGH_WATER || state.replies.length > MAX_OUTSTANDING) return false;
     return !this.#stalled || end - at < STALLED_BYTES;
   }
@@ -95,7 +96,9 @@ export class ClientPump implements ChannelHandler, RecordWaiter {
   onRecorded(error: Error | null): void {
     const out = this.#waiting.shift();
     if (out === undefined) return;
-    if (error === null) {
+    if (this.#state.ended) {
+      // Its operations have got their results already: unknown.
+    } else if (error === null) {
       this.#state.services.failpoints.hit('postgres.synced-not-forwarded');
       this.#forward(out);
       this.#state.services.failpoints.hit('postgres.forwarded');

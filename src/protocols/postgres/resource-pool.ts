@@ -17,12 +17,19 @@ export class ResourcePool {
   readonly resource: Resource;
   readonly catalog: Catalog;
   readonly #pool: MaskPool | null;
+  readonly #mask: (text: string) => string;
   readonly #scopes = new Map<string, { engine: PolicyEngine; classifier: Classifier }>();
   readonly #timer: NodeJS.Timeout;
 
   constructor(resource: Resource, services: ProtocolServices) {
     this.resource = resource;
     this.#pool = services.pool;
+    const { masker } = services;
+    this.#mask = (words) => {
+      const bytes = Buffer.from(words, 'utf8');
+      masker.text(bytes, 0, bytes.length, masker.newCounts());
+      return bytes.toString('utf8');
+    };
     const account = [...resource.accounts.values()][0];
     const client = new CatalogClient({
       resource,
@@ -45,7 +52,7 @@ export class ResourcePool {
       this.#scopes.set(key, known);
       return known.classifier;
     }
-    const classifier = new Classifier(engine, principal, target, this.#pool);
+    const classifier = new Classifier(engine, principal, target, this.#pool, this.#mask);
     this.#scopes.set(key, { engine, classifier });
     if (this.#scopes.size > MAX_SCOPES) {
       const oldest = this.#scopes.keys().next().value;

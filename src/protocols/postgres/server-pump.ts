@@ -34,20 +34,23 @@ export class ServerPump implements ChannelHandler {
   }
 
   onBytes(channel: Channel): boolean {
-    if (this.#busy) return false;
+    if (this.#busy || this.#state.ended) return false;
     channel.want = 0;
     const out = new Outbox(channel.slab);
     const before = this.#state.replies.length;
     const copying = this.#state.copyIn;
     this.#messages.beginPass();
     try {
-      this.#take(channel, out);
+      try {
+        this.#take(channel, out);
+      } finally {
+        // What was masked before a failure is the client's.
+        this.#send(out);
+      }
     } catch (error) {
-      this.#send(out);
       this.#messages.fail(error);
       return false;
     }
-    this.#send(out);
     if ((before > 0 && this.#state.replies.length === 0) || this.#state.copyIn !== copying) this.#onProgress();
     return !this.#busy && this.#flowing();
   }

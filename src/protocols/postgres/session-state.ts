@@ -22,8 +22,8 @@ export class SessionState {
   readonly catalog: Catalog;
   readonly counts: Uint32Array;
   readonly replies = new ReplyQueue();
-  readonly statements = new NameTable<Statement>();
-  readonly portals = new NameTable<Portal>();
+  readonly statements = new NameTable<Statement>((statement) => 512 + statement.classified.text.length);
+  readonly portals = new NameTable<Portal>(() => 512);
   /** Sync groups are numbered: names changed in one are certain in another only when the server has answered. */
   group = 1;
   /** Transaction status as the last ReadyForQuery gave it: I, T or E. */
@@ -36,6 +36,8 @@ export class SessionState {
   barrier = false;
   /** The server reads and ignores messages up to the next Sync: they need not be sent. */
   skipping = false;
+  /** The session is over: nothing of either side is taken or forwarded any more. */
+  ended = false;
   /** The client said goodbye: the target closing is what should happen now. */
   terminated = false;
   ops = 0;

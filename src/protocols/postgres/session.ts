@@ -153,6 +153,7 @@ export class PgSession implements Cancellable {
   #end(reason: string): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.state.ended = true;
     const { services, sid, replies, client, upstream, masked, ops, denied } = this.state;
     if (!upstream.closed) {
       upstream.writeOwned(terminate());

@@ -11,7 +11,7 @@ interface Entry {
 const entry = (name: string, text: string, pending = 0, closed = false): Entry => ({ name, text, pending, closed });
 
 test('a change holds within its sync group, and is unsettled for others until it is answered', () => {
-  const names = new NameTable<Entry>();
+  const names = new NameTable<Entry>(() => 1);
   const one = entry('s', 'one', 1);
   names.set(one);
   assert.equal(names.get('s'), one);
@@ -22,7 +22,7 @@ test('a change holds within its sync group, and is unsettled for others until it
 });
 
 test('what the server refuses is taken back, last first', () => {
-  const names = new NameTable<Entry>();
+  const names = new NameTable<Entry>(() => 1);
   const one = entry('s', 'one');
   names.set(one);
   const undoClose = names.set(entry('s', '', 1, true));
@@ -35,7 +35,7 @@ test('what the server refuses is taken back, last first', () => {
 });
 
 test('a confirmed Close frees the name, unless it has been taken again', () => {
-  const names = new NameTable<Entry>();
+  const names = new NameTable<Entry>(() => 1);
   const closed = entry('s', '', 1, true);
   names.set(entry('s', 'one'));
   names.set(closed);
@@ -46,7 +46,7 @@ test('a confirmed Close frees the name, unless it has been taken again', () => {
 });
 
 test('a session cannot have more names than the limit', () => {
-  const names = new NameTable<Entry>(2);
+  const names = new NameTable<Entry>(() => 1, 2);
   assert.notEqual(names.set(entry('a', '')), null);
   assert.notEqual(names.set(entry('b', '')), null);
   assert.equal(names.set(entry('c', '')), null);
@@ -61,7 +61,7 @@ test('changes of several groups, answered one after the other, leave what the se
     [false, false],
   ] as const;
   for (const [first, second] of answers) {
-    const names = new NameTable<Entry>();
+    const names = new NameTable<Entry>(() => 1);
     names.set(entry('s', 'before'));
     const one = entry('s', 'one', 1);
     const undoOne = names.set(one);
@@ -74,4 +74,25 @@ test('changes of several groups, answered one after the other, leave what the se
     else undoTwo?.undo();
     assert.equal(names.get('s')?.text, second ? 'two' : first ? 'one' : 'before');
   }
+});
+
+test('values may hold on to so many bytes together, and give them back when they are replaced, closed or refused', () => {
+  const names = new NameTable<Entry & { bytes: number }>((value) => value.bytes, 10, 100);
+  const heavy = (name: string, bytes: number, closed = false) => ({ name, text: '', pending: 1, closed, bytes });
+  const first = heavy('a', 60);
+  assert.notEqual(names.set(first), null);
+  names.settle(first);
+  assert.equal(names.set(heavy('b', 60)), null);
+  const replaced = heavy('a', 40);
+  assert.notEqual(names.set(replaced), null);
+  names.settle(replaced);
+  const refused = names.set(heavy('b', 60));
+  assert.notEqual(refused, null);
+  refused?.undo();
+  const again = names.set(heavy('c', 60));
+  assert.notEqual(again, null);
+  const closing = heavy('a', 40, true);
+  names.set(closing);
+  names.settle(closing);
+  assert.notEqual(names.set(heavy('d', 40)), null);
 });

@@ -52,10 +52,16 @@ export class NameTable<T extends Named> {
   readonly #names = new Map<string, T>();
   /** What stood under the name before each change that the server has not answered. */
   readonly #previous = new Map<T, T | undefined>();
-  readonly #limit: number;
+  readonly #weigh: (value: T) => number;
+  readonly #maxNames: number;
+  readonly #maxBytes: number;
+  #bytes = 0;
 
-  constructor(limit = 100_000) {
-    this.#limit = limit;
+  /** @param weigh bytes of memory that a value holds on to. */
+  constructor(weigh: (value: T) => number, maxNames = 100_000, maxBytes = 64 * 1024 * 1024) {
+    this.#weigh = weigh;
+    this.#maxNames = maxNames;
+    this.#maxBytes = maxBytes;
   }
 
   get(name: string): T | undefined {
@@ -72,22 +78,31 @@ export class NameTable<T extends Named> {
   /** Puts `value` (or a tombstone) under its name; null when the table is full. */
   set(value: T): Undo | null {
     const previous = this.#names.get(value.name);
-    if (previous === undefined && this.#names.size >= this.#limit) return null;
+    if (previous === undefined && this.#names.size >= this.#maxNames) return null;
+    // A replaced value still counts until the server has answered: its name may go back to it.
+    if (!value.closed && this.#bytes + this.#weigh(value) > this.#maxBytes) return null;
     this.#names.set(value.name, value);
     this.#previous.set(value, previous);
+    this.#bytes += this.#weigh(value);
     return { undo: () => this.#undo(value) };
   }
 
   /** The server confirmed the change. */
   settle(value: T): void {
     value.pending = 0;
+    const before = this.#previous.get(value);
     this.#previous.delete(value);
-    if (value.closed && this.#names.get(value.name) === value) this.#names.delete(value.name);
+    if (before !== undefined) this.#bytes -= this.#weigh(before);
+    if (value.closed && this.#names.get(value.name) === value) {
+      this.#names.delete(value.name);
+      this.#bytes -= this.#weigh(value);
+    }
   }
 
   #undo(value: T): void {
     const before = this.#previous.get(value);
     this.#previous.delete(value);
+    this.#bytes -= this.#weigh(value);
     let later = this.#names.get(value.name);
     if (later === value) {
       if (before === undefined) this.#names.delete(value.name);
@@ -97,14 +112,5 @@ export class NameTable<T extends Named> {
     // Changed again since, by a later group: what that one would go back to is now what this one stood on.
     while (later !== undefined && this.#previous.get(later) !== value) later = this.#previous.get(later);
     if (later !== undefined) this.#previous.set(later, before);
-  }
-
-  clear(): void {
-    this.#names.clear();
-    this.#previous.clear();
-  }
-
-  delete(name: string): void {
-    this.#names.delete(name);
   }
 }
