@@ -14,8 +14,8 @@ import type { SessionState } from './session-state.ts';
 import { keepsPinned, PINNED_SETTINGS } from './settings.ts';
 import type { Portal } from './statements.ts';
 
-/** Statements that can return what they wrote. PREPARE does as what it prepares, which cannot be told from its kind. */
-const WRITES: ReadonlySet<string> = new Set(['insert', 'update', 'delete', 'merge', 'prepare']);
+/** Ways of using a table after which a statement can return what it wrote, also inside of PREPARE and WITH. */
+const WRITES: ReadonlySet<string> = new Set(['insert', 'update', 'delete', 'merge']);
 /** Statements whose errors can be those of an earlier one. */
 const OF_EARLIER: ReadonlySet<string> = new Set(['fetch', 'execute', 'commit', 'set']);
 /** A reply up to this size is recorded in the result line of its operation. */
@@ -263,7 +263,12 @@ export class ServerMessages {
     const described = parseRowDescription(bytes, from, to);
     if (described === null || catalog === null) throw broken('a row description that cannot be read');
     const lineage = this.#lineageOf(classified);
-    const { columns, unseen } = planColumns(described, catalog, lineage, WRITES.has(this.#statementOf(classified)?.kind ?? ''));
+    const { columns, unseen } = planColumns(
+      described,
+      catalog,
+      lineage,
+      this.#statementOf(classified)?.tables.some((table) => WRITES.has(table.mode)),
+    );
     if (unseen) this.#state.catalog.noteUnseen();
     const plan = new ReplyPlan(columns);
     if (remember && !unseen && lineage !== UNKNOWN_LINEAGE) {
