@@ -10,6 +10,11 @@ import { runCommand } from './run.ts';
 /** Every command; the overview lists them in this order. */
 const commands: readonly Command[] = [gateway, check, tokenIssue, sessionsList, sessionsShow, sessionsSearch, sessionsReplay, verify];
 
+// Whoever read our output has gone (`| head`): nothing is left to say. Any other failure to write is an error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === 'EPIPE' ? 0 : 1);
+});
+
 const io: Io = {
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),
@@ -18,7 +23,11 @@ const io: Io = {
   async stopped() {
     const taken = new AbortController();
     const { signal } = taken;
-    await Promise.race([once(process, 'SIGTERM', { signal }), once(process, 'SIGINT', { signal })].map((one) => one.catch(() => {})));
+    await Promise.race(
+      [once(process, 'SIGTERM', { signal }), once(process, 'SIGINT', { signal }), once(process, 'SIGHUP', { signal })].map((one) =>
+        one.catch(() => {}),
+      ),
+    );
     // Without our handlers a second signal ends the process at once.
     taken.abort();
   },

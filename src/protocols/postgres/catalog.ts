@@ -99,6 +99,7 @@ export class Catalog {
   #loading: Promise<CatalogSnapshot> | null = null;
   #version = 0;
   #digest = '';
+  #missing: readonly string[] = [];
   /** Readings asked for, and the newest one that a finished reading has satisfied. */
   #wanted = 1;
   #satisfied = 0;
@@ -128,6 +129,11 @@ export class Catalog {
   /** A reply named an object that the snapshot lacks: it is read again, unless that was tried in vain a moment ago. */
   noteUnseen(): void {
     if (this.ageMs > UNSEEN_RETRY_MS) this.markStale();
+  }
+
+  /** Configured columns that the target does not have: most likely misspelt, and then what was meant is not protected. */
+  get missing(): readonly string[] {
+    return this.#missing;
   }
 
   get ageMs(): number {
@@ -176,6 +182,7 @@ export class Catalog {
     this.#loadedAt = this.#now();
     this.#satisfied = satisfies;
     // Nothing changed: then what was found out under the snapshot stays true, and is kept.
+    this.#missing = [...this.#configured.keys()].filter((name) => ![...relations.values()].some((relation) => hasColumn(relation, name)));
     const digest = createHash('sha256')
       .update(JSON.stringify([[...relations.values()], base]))
       .digest('hex');
@@ -279,6 +286,11 @@ export class Catalog {
       if (relation.kind === 'v' || relation.kind === 'm') for (const column of relation.columns) column.protect = 'unknown';
   }
 }
+
+/** @param name `schema.table.column`. */
+const hasColumn = (relation: Relation, name: string): boolean =>
+  name.startsWith(`${relation.schema}.${relation.name}.`) &&
+  relation.columns.some((column) => `${relation.schema}.${relation.name}.${column.name}` === name);
 
 const escapeRegExp = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');
 

@@ -176,6 +176,7 @@ class PostgresListener implements ProtocolListener {
     const pool = this.#pool(resource);
     try {
       await pool.catalog.fresh();
+      pool.warnOfMissing(services);
       const upstream = await connectUpstream({
         resource,
         user: account.user,

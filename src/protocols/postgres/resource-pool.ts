@@ -1,5 +1,6 @@
 import type { Resource } from '../../config/model.ts';
 import type { PolicyEngine, Principal, Target } from '../../policy/model.ts';
+import { jsonString } from '../../recording/json.ts';
 import type { MaskPool } from '../../workers/pool.ts';
 import type { ProtocolServices } from '../protocol.ts';
 import { Catalog } from './catalog.ts';
@@ -20,6 +21,7 @@ export class ResourcePool {
   readonly #mask: (text: string) => string;
   readonly #scopes = new Map<string, { engine: PolicyEngine; classifier: Classifier }>();
   readonly #timer: NodeJS.Timeout;
+  #warned = '';
 
   constructor(resource: Resource, services: ProtocolServices) {
     this.resource = resource;
@@ -59,6 +61,20 @@ export class ResourcePool {
       if (oldest !== undefined) this.#scopes.delete(oldest);
     }
     return classifier;
+  }
+
+  /** Says, once for each set of them, which configured columns the target does not have. */
+  warnOfMissing(services: ProtocolServices): void {
+    const missing = this.catalog.missing.join(', ');
+    if (missing === this.#warned) return;
+    this.#warned = missing;
+    if (missing === '') return;
+    services.log.warn('protected columns do not exist in the target', { resource: this.resource.name, columns: missing });
+    services.recorder.append(
+      'config',
+      '',
+      `"event":"protect-missing","resource":${jsonString(this.resource.name)},"columns":${jsonString(missing)}`,
+    );
   }
 
   close(): void {
