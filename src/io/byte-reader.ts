@@ -62,6 +62,9 @@ export class ByteReader {
     this.#socket.off('end', this.#onEnd);
     this.#socket.off('close', this.#onEnd);
     this.#socket.off('error', this.#onError);
+    // A paused stream goes on reading up to its high-water mark: what it holds would be lost with it.
+    for (let chunk = this.#socket.read() as Buffer | null; chunk !== null; chunk = this.#socket.read() as Buffer | null)
+      this.#chunks.push(chunk);
     const rest = Buffer.concat(this.#chunks);
     this.#chunks = [];
     this.#length = 0;
