@@ -37,6 +37,12 @@ export class Masker {
     return len === 0 ? 0 : maskText(this.rules, bytes, off, len, counts);
   }
 
+  /** A short string of a peer's, masked: names, addresses, messages. Its spans are not counted. */
+  string(words: string): string {
+    const bytes = Buffer.from(words, 'utf8');
+    return this.text(bytes, 0, bytes.length, this.newCounts()) > 0 ? bytes.toString('utf8') : words;
+  }
+
   /** Masks whole DataRow messages in place; returns the new length, -1 when the run is malformed. */
   rows(plan: number, bytes: Buffer, off: number, len: number, counts: Uint32Array): number {
     this.counters.inlineCalls++;

@@ -224,8 +224,6 @@ class PostgresListener implements ProtocolListener {
   ): Promise<void> {
     const { recorder, masker } = this.#services;
     const { credential } = principal;
-    const app = Buffer.from(application, 'utf8');
-    masker.text(app, 0, app.length, masker.newCounts());
     const line = {
       event: 'start',
       principal: {
@@ -239,7 +237,7 @@ class PostgresListener implements ProtocolListener {
       source,
       target: { resource: resource.name, kind: resource.kind, account, user: accountUser, address: `${resource.host}:${resource.port}` },
       protocol: resource.kind,
-      client: { application: app.toString('utf8') },
+      client: { application: masker.string(application) },
       tls: login.secure,
       snapshot: this.#services.policy().snapshot,
     };
@@ -259,11 +257,7 @@ class PostgresListener implements ProtocolListener {
         ? error
         : new GatewayError({ code: 'login_failed', source: 'client', phase: 'login', cause: error, publicMessage: 'the login failed' });
     // A name or a setting can be anything that the client has typed.
-    const masked = (text: string): string => {
-      const bytes = Buffer.from(text, 'utf8');
-      masker.text(bytes, 0, bytes.length, masker.newCounts());
-      return bytes.toString('utf8');
-    };
+    const masked = (text: string): string => masker.string(text);
     log.info('login refused', {
       code: known.code,
       source,
@@ -332,9 +326,7 @@ function greeting(
   if (negotiation !== null) parts.push(negotiation);
   parts.push(authenticationOk());
   for (const [name, value] of parameters) {
-    const bytes = Buffer.from(value, 'utf8');
-    masker.text(bytes, 0, bytes.length, masker.newCounts());
-    parts.push(parameterStatus(name, bytes.toString('utf8')));
+    parts.push(parameterStatus(name, masker.string(value)));
   }
   parts.push(message(Back.BackendKeyData, int32(key.pid), key.secret), message(Back.ReadyForQuery, 'I'));
   return Buffer.concat(parts);

@@ -27,11 +27,7 @@ export class ResourcePool {
     this.resource = resource;
     this.#pool = services.pool;
     const { masker } = services;
-    this.#mask = (words) => {
-      const bytes = Buffer.from(words, 'utf8');
-      masker.text(bytes, 0, bytes.length, masker.newCounts());
-      return bytes.toString('utf8');
-    };
+    this.#mask = (words) => masker.string(words);
     const account = [...resource.accounts.values()][0];
     const client = new CatalogClient({
       resource,
