@@ -18,7 +18,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   workers: ['errors', 'native', 'io', 'config'],
   store: ['errors', 'policy', 'config', 'identity', 'recording'],
   access: ['errors', 'policy', 'config', 'identity', 'recording', 'store'],
-  protocols: ['errors', 'native', 'io', 'policy', 'config', 'identity', 'recording', 'workers'],
+  protocols: ['errors', 'native', 'io', 'policy', 'config', 'identity', 'recording', 'workers', 'access'],
   session: ['errors', 'native', 'log', 'io', 'policy', 'config', 'identity', 'recording', 'workers', 'store', 'access', 'protocols'],
   admin: ['errors', 'io', 'policy', 'config', 'identity', 'recording', 'store', 'access', 'session'],
   cli: [

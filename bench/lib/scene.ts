@@ -1,4 +1,7 @@
 import { join } from 'node:path';
+import { EventBus } from '../../src/access/events.ts';
+import { LocalSessions } from '../../src/access/live.ts';
+import { accessWithoutStore } from '../../src/access/without-store.ts';
 import type { Config, Resource } from '../../src/config/model.ts';
 import { newCounters } from '../../src/io/counters.ts';
 import { SlabPool } from '../../src/io/slab.ts';
@@ -65,15 +68,13 @@ export async function makeScene(options: SceneOptions = {}): Promise<Scene> {
   const engine = loadPolicies(policies, vocabularies);
   const catalog = new Catalog(catalogClient(), new Map(), () => performance.now());
   const silent = (): void => {};
+  const nobody = (): Promise<never> => Promise.reject(new Error('nobody logs in'));
   const services: ProtocolServices = {
     config: configOf(resource, policies, options.output ?? 'none'),
     recorder: options.recorder ?? new NullRecorder(),
     policy: () => engine,
-    tokens: {
-      verify: () => {
-        throw new Error('nobody logs in');
-      },
-    },
+    authenticator: { authenticate: nobody, authenticateBearer: nobody },
+    access: accessWithoutStore(new LocalSessions(), new EventBus('bench', () => 0, silent)),
     masker: options.masker ?? new Masker(MASKING, 'inline', null),
     pool: null,
     slabs: options.slabs ?? new SlabPool(),
@@ -148,5 +149,13 @@ function configOf(resource: Resource, policies: string, output: 'full' | 'none')
     limits: { statementBytes: 8 << 20, messageBytes: 64 << 20, bindBytes: 64 << 10, sessions: 10, loginSeconds: 10 },
     policies,
     resources: [resource],
+    store: 'embedded',
+    identity: { oidc: [], saml: [], tokenSeconds: 3600, idleSeconds: 0 },
+    access: {
+      approvals: { timeoutSeconds: 60, inTransaction: 'retry', retrySeconds: 60, webhook: null },
+      grants: { maxSeconds: 3600, breakGlassGroups: [] },
+      alerts: { webhook: null, cards: 0, denials: 0, failedLogins: 0, windowSeconds: 60, hours: null },
+    },
+    api: null,
   };
 }

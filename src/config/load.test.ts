@@ -156,12 +156,33 @@ test('what is not YAML, has a key twice or uses aliases is refused', () => {
   assert.equal(problems('- a')[0], 'sluice.yaml:1:1: is not a mapping; write key: value lines');
 });
 
-test('options of later versions are refused, not ignored', () => {
-  const found = problems(`${minimal}store: db://x\nidentity: { oidc: [{ issuer: x }] }\nrecording: { archive: s3 }\n`);
+test('identity, access and store: every mistake with its place', () => {
+  const found = problems(
+    `${minimal}store: here\nidentity: { oidc: [{ issuer: http://idp.example, algorithms: [HS256] }], idle: 5 }\naccess: { approvals: { timeout: never } }\napi: { url: https://x }\nrecording: { archive: s3 }\n`,
+  );
   assert.deepEqual(
     found.map((line) => line.split(': ')[1]),
-    ['store', 'identity.oidc', 'recording.archive'],
+    [
+      'store',
+      'identity.oidc[0]',
+      'identity.oidc[0]',
+      'identity.oidc[0].issuer',
+      'identity.oidc[0].algorithms[0]',
+      'identity.idle',
+      'access.approvals.timeout',
+      'api.url',
+      'recording.archive',
+    ],
   );
+});
+
+test('identity, access and API have their defaults, and the API an address of its own', () => {
+  const { config } = parseConfig(minimal.replace('listeners: { ', 'listeners: { https: 127.0.0.1:8443, '), '/s.yaml', { protocols });
+  assert.deepEqual(config.api, { address: { host: '127.0.0.1', port: 8443 }, url: 'https://127.0.0.1:8443' });
+  assert.equal('https' in config.listeners, false);
+  assert.deepEqual(config.identity, { oidc: [], saml: [], tokenSeconds: 28_800, idleSeconds: 900 });
+  assert.equal(config.access.approvals.timeoutSeconds, 900);
+  assert.equal(config.resources[0]?.accounts.get('read-only')?.groups, null);
 });
 
 test('secrets are looked up only when asked, and named without their content', () => {

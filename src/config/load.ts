@@ -2,6 +2,7 @@ import { accessSync, constants, readFileSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 
 import { GatewayError } from '../errors.ts';
+import { readAccess, readApi, readIdentity, readStore } from './control.ts';
 import type { Config, MaskPattern } from './model.ts';
 import { type Place, Reader } from './reader.ts';
 import { type KnownProtocols, readListeners, readResources, type Warn } from './resources.ts';
@@ -50,13 +51,28 @@ export function parseConfig(text: string, file: string, options: LoadOptions): L
   const secrets: SecretSource | null = options.env === undefined ? null : { env: options.env, dir };
 
   const f = reader.root.fields(
-    ['gateway', 'listeners', 'tls', 'store', 'workers', 'recording', 'masking', 'limits', 'policies', 'identity', 'resources'],
+    [
+      'gateway',
+      'listeners',
+      'tls',
+      'store',
+      'workers',
+      'recording',
+      'masking',
+      'limits',
+      'policies',
+      'identity',
+      'access',
+      'api',
+      'resources',
+    ],
     ['gateway', 'listeners', 'policies', 'resources'],
   );
   const gateway = f.gateway.fields(['name', 'data_dir'], ['name']);
   const tls = readTls(f.tls, absolute, secrets !== null);
   const workers = f.workers.fields(['count', 'dispatch']);
-  refuseUnavailable(f.store, f.identity);
+  const context = { protocols: options.protocols, warn, absolute, secrets };
+  const { https, ...listeners } = readListeners(f.listeners, options.protocols);
   const config: Config = {
     file,
     gateway: {
@@ -67,7 +83,7 @@ export function parseConfig(text: string, file: string, options: LoadOptions): L
       ),
       dataDir: absolute(gateway.data_dir.text('./var')),
     },
-    listeners: readListeners(f.listeners, options.protocols),
+    listeners,
     ...tls,
     workers: {
       count: workers.count.parsed((value) => workerCount(value), 'a number of workers; write auto or 1 to 256', 'auto'),
@@ -77,7 +93,11 @@ export function parseConfig(text: string, file: string, options: LoadOptions): L
     masking: readMasking(f.masking),
     limits: readLimits(f.limits),
     policies: absolute(f.policies.text('./policies')),
-    resources: readResources(f.resources, { protocols: options.protocols, warn, absolute, secrets }),
+    resources: readResources(f.resources, context),
+    store: readStore(f.store, context),
+    identity: readIdentity(f.identity, context),
+    access: readAccess(f.access, context),
+    api: readApi(f.api, https),
   };
   if (reader.problems.length > 0) throw invalid(lines(name, reader));
   return { config, warnings };
@@ -157,16 +177,6 @@ function readLimits(place: Place): Config['limits'] {
   if (limits.statementBytes > limits.messageBytes)
     f.statement_bytes.problem('is more than message_bytes, so that no such statement could arrive; write a smaller size');
   return limits;
-}
-
-/** Settings that a later version will have must not look as if they worked. */
-function refuseUnavailable(store: Place, identity: Place): void {
-  const kind = store.text('embedded');
-  if (store.present && kind !== 'embedded') store.problem('an external store is not available in this version; write store: embedded');
-  const f = identity.fields(['oidc', 'saml']);
-  for (const provider of [f.oidc, f.saml]) {
-    if (provider.items().length > 0) provider.problem('identity providers are not available in this version; write []');
-  }
 }
 
 function workerCount(text: string): number | 'auto' | null {

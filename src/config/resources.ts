@@ -23,6 +23,9 @@ export interface ResourceContext {
   readonly secrets: SecretSource | null;
 }
 
+/** The one listener that is no protocol's: API and pages. */
+const apiListener = 'https';
+
 /** `+` splits an account from a user name, `/` a path from a resource: neither may be in a name. */
 const namePattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/;
 const protectClasses: readonly ProtectClass[] = ['pan', 'sad', 'name', 'expiry', 'secret'];
@@ -30,7 +33,7 @@ const protectClasses: readonly ProtectClass[] = ['pan', 'sad', 'name', 'expiry',
 export function readListeners(place: Place, protocols: KnownProtocols): Record<string, ListenAddress> {
   const listeners: Record<string, ListenAddress> = {};
   for (const { key, keyPlace, value } of place.entries()) {
-    if (!protocols.has(key)) keyPlace.problem(unknownProtocol(key, protocols));
+    if (key !== apiListener && !protocols.has(key)) keyPlace.problem(unknownProtocol(key, protocols));
     else listeners[key] = value.parsed((text) => parseAddress(text), 'an address; write host:port', { host: '127.0.0.1', port: 0 });
   }
   return listeners;
@@ -83,10 +86,11 @@ function readAccounts(place: Place, context: ResourceContext): ReadonlyMap<strin
   const accounts = new Map<string, Account>();
   for (const { key, keyPlace, value } of place.entries()) {
     if (resourceName(key) === null) keyPlace.problem(`"${key}" is not a usable name; write letters, digits, - _ or .`);
-    const f = value.fields(['user', 'password'], ['user', 'password']);
+    const f = value.fields(['user', 'password', 'groups'], ['user', 'password']);
     const password = f.password.text();
     if (f.password.present && password !== '') checkSecret(f.password, password, context);
-    accounts.set(key, { user: f.user.text(), password });
+    const groups = f.groups.present ? f.groups.items().map((item) => item.text()) : null;
+    accounts.set(key, { user: f.user.text(), password, groups });
   }
   if (place.present && accounts.size === 0) place.problem('has no account; write name: { user: ..., password: env:NAME }');
   return accounts;

@@ -80,7 +80,7 @@ export class LocalTokenVerifier implements TokenVerifier {
     this.#clock = clock;
   }
 
-  verify(token: string, user: string): Principal {
+  verify(token: string, user: string | null): Principal {
     if (token.length > maxTokenBytes) throw refused('token_malformed', 'the token is too long');
     const parts = token.split('.');
     const [protectedHeader, payload, signature] = parts;
@@ -102,7 +102,7 @@ export class LocalTokenVerifier implements TokenVerifier {
     const now = this.#clock() / 1000;
     if (now >= claims.exp) throw refused('token_expired', `the token expired at ${new Date(claims.exp * 1000).toISOString()}`);
     if (now + skewSeconds < Math.max(claims.nbf, claims.iat)) throw refused('token_not_yet_valid', 'the token is not valid yet');
-    if (claims.sub !== user)
+    if (user !== null && claims.sub !== user)
       throw refused('token_user_mismatch', 'the token belongs to another user', 'log in with the user name the token was issued for');
     return {
       kind: claims.kind,

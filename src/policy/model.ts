@@ -47,11 +47,28 @@ export type Decision =
       readonly reason: 'no-permit' | 'forbidden' | 'unparsed' | 'unsupported' | 'error';
       readonly message: string;
       readonly hint: string;
+    }
+  | {
+      /** Only an approval by all of `approvers` would allow it. Whoever does not handle this must treat it as a denial. */
+      readonly kind: 'approve';
+      /** The forbids that ask for it. */
+      readonly policies: readonly string[];
+      readonly snapshot: string;
+      readonly approvers: readonly ApproverGroup[];
+      readonly message: string;
+      readonly hint: string;
     };
+
+/** How many members of a group have to approve. */
+export interface ApproverGroup {
+  readonly group: string;
+  readonly needed: number;
+}
 
 /** The policy engine: immutable snapshot behind it, replaced whole on reload. */
 export interface PolicyEngine {
-  decide(principal: Principal, target: Target, operation: Operation): Decision;
+  /** `approvedBy`: groups that have approved this very operation. */
+  decide(principal: Principal, target: Target, operation: Operation, approvedBy?: readonly string[]): Decision;
   /** SHA-256 over the policy files and schema, hex. */
   readonly snapshot: string;
 }

@@ -1,5 +1,6 @@
+import type { Access } from '../access/model.ts';
 import type { Config, ListenAddress } from '../config/model.ts';
-import type { TokenVerifier } from '../identity/model.ts';
+import type { Authenticator } from '../identity/model.ts';
 import type { IoCounters } from '../io/counters.ts';
 import type { SlabPool } from '../io/slab.ts';
 import type { PolicyEngine } from '../policy/model.ts';
@@ -26,7 +27,8 @@ export interface ProtocolServices {
   readonly recorder: Recorder;
   /** The policy set in force: a new one after a reload. */
   readonly policy: () => PolicyEngine;
-  readonly tokens: TokenVerifier;
+  readonly authenticator: Authenticator;
+  readonly access: Access;
   readonly masker: Masker;
   /** Worker threads; null when everything is pinned to the event loop. */
   readonly pool: MaskPool | null;

@@ -1,8 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
+import { EventBus } from '../access/events.ts';
+import { LocalSessions } from '../access/live.ts';
+import { accessWithoutStore } from '../access/without-store.ts';
 import type { Config, ListenAddress } from '../config/model.ts';
 import { secret } from '../config/secrets.ts';
 import { GatewayError } from '../errors.ts';
+import { LocalAuthenticator } from '../identity/authenticator.ts';
 import { LocalTokenVerifier } from '../identity/local-token.ts';
 import { tokenKey } from '../identity/signing-key.ts';
 import { newCounters } from '../io/counters.ts';
@@ -66,7 +70,11 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
       config,
       recorder,
       policy: () => policy,
-      tokens: new LocalTokenVerifier(config.gateway.name, key.publicKey, Date.now),
+      authenticator: new LocalAuthenticator(new LocalTokenVerifier(config.gateway.name, key.publicKey, Date.now)),
+      access: accessWithoutStore(
+        new LocalSessions(),
+        new EventBus(config.gateway.name, Date.now, (error) => log.error('a listener of events failed', { error: String(error) })),
+      ),
       masker,
       pool,
       slabs: new SlabPool(),

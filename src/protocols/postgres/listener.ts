@@ -140,7 +140,7 @@ class PostgresListener implements ProtocolListener {
     // The name is `user` or `user+account`.
     const plus = user.indexOf('+');
     const name = plus === -1 ? user : user.slice(0, plus);
-    const principal = services.tokens.verify(await login.password(), name);
+    const principal = await services.authenticator.authenticate(await login.password(), name);
     const resource = config.resources.find((one) => one.name === database && one.kind === 'postgres');
     if (resource === undefined)
       throw clientError('resource_unknown', `there is no resource "${database}"`, 'the database name selects the resource');

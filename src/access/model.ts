@@ -1,0 +1,225 @@
+import type { GatewayError } from '../errors.ts';
+import type { ApproverGroup, Principal, Target } from '../policy/model.ts';
+
+/** Who may do what beyond the policies, for how long, and who said so: the same for every protocol. */
+
+/** `used`: an approved operation that has run. `lost`: the session or the gateway that waited is gone. */
+export type ApprovalState = 'pending' | 'approved' | 'denied' | 'expired' | 'cancelled' | 'lost' | 'used';
+
+/** `wait`: the operation is held until the decision. `retry`: it was refused, and runs once when sent again. */
+export type ApprovalMode = 'wait' | 'retry';
+
+/** What an operation that needs approval is asked with. Texts are masked already. */
+export interface ApprovalQuestion {
+  readonly sid: string;
+  readonly principal: Principal;
+  readonly target: Target;
+  readonly source: string;
+  readonly action: string;
+  /** `action path`, e.g. `delete public.cards`. */
+  readonly objects: readonly string[];
+  readonly policies: readonly string[];
+  readonly approvers: readonly ApproverGroup[];
+  /** The statement, request or command line, with its literals masked where they may be protected. */
+  readonly statement: string;
+  /** Bind values, masked, as the record has them. */
+  readonly params: readonly string[];
+  /** What the approval is bound to: the exact text and binds. Only a keyed digest of it is kept. */
+  readonly exact: readonly Uint8Array[];
+  /** How many rows the target expects to be touched, where it could be asked safely; else why not. */
+  readonly estimate: { readonly rows: number } | { readonly unavailable: string };
+  readonly mode: ApprovalMode;
+}
+
+export interface ApprovalVote {
+  readonly approver: string;
+  readonly issuer: string;
+  /** The groups in whose name it counts. */
+  readonly groups: readonly string[];
+  readonly decision: 'approve' | 'deny';
+  readonly reason: string;
+  /** ms since the epoch. */
+  readonly at: number;
+}
+
+/** A request as approvers see it. */
+export interface Approval {
+  readonly id: string;
+  readonly state: ApprovalState;
+  readonly mode: ApprovalMode;
+  readonly gateway: string;
+  readonly sid: string;
+  readonly requester: { readonly name: string; readonly issuer: string; readonly subject: string };
+  readonly source: string;
+  readonly resource: string;
+  readonly account: string;
+  readonly action: string;
+  readonly objects: readonly string[];
+  readonly policies: readonly string[];
+  readonly approvers: readonly ApproverGroup[];
+  readonly statement: string;
+  readonly params: readonly string[];
+  readonly estimate: ApprovalQuestion['estimate'];
+  readonly rowBudget: number | null;
+  readonly votes: readonly ApprovalVote[];
+  /** ms since the epoch. */
+  readonly createdAt: number;
+  /** When a time-out denies it, or an approved retry lapses; null: never. */
+  readonly expiresAt: number | null;
+  readonly decidedAt: number | null;
+}
+
+/** How a request ended for the operation that waits for it. */
+export type ApprovalOutcome =
+  | { readonly state: 'approved'; readonly approval: Approval; readonly approvedBy: readonly string[] }
+  | { readonly state: 'denied' | 'expired' | 'cancelled' | 'lost'; readonly approval: Approval };
+
+export interface PendingApproval {
+  readonly approval: Approval;
+  /** Where approvers decide; '' when the gateway has no API listener. */
+  readonly url: string;
+  /** Settles once and never rejects: an error of the store is `lost`. An approved request is `used` by the time it is here. */
+  readonly outcome: Promise<ApprovalOutcome>;
+  /** `cancelled` by the client, or `lost` with its session. */
+  end(state: 'cancelled' | 'lost'): void;
+}
+
+/** Requests for approval of single operations. Every change of state is an `approval` line in the record of the gateway that made it. */
+export interface Approvals {
+  /** Asks. The request is in the store, recorded and announced when this resolves. Throws GatewayError `store_unavailable`. */
+  ask(question: ApprovalQuestion): Promise<PendingApproval>;
+  /** For `retry`: takes an approved request for exactly this operation, session's principal, resource and account; once. Null when there is none. */
+  claim(question: ApprovalQuestion): Promise<ApprovalOutcome | null>;
+  /**
+   * Throws GatewayError: `approval_unknown`, `approval_decided`, `approval_own` (a requester never decides), `approval_not_yours` (in none
+   * of the groups), `approval_voted`.
+   */
+  decide(id: string, by: Principal, decision: 'approve' | 'deny', reason: string, rowBudget?: number): Promise<Approval>;
+  get(id: string): Promise<Approval | null>;
+  list(filter: { readonly state?: ApprovalState; readonly limit: number; readonly before?: number }): Promise<readonly Approval[]>;
+}
+
+export type GrantState = 'pending' | 'active' | 'denied' | 'expired' | 'revoked' | 'cancelled';
+
+/** Membership in the group `<resource>/<role>` for the duration of a task. */
+export interface Grant {
+  readonly id: string;
+  readonly state: GrantState;
+  readonly user: { readonly name: string; readonly issuer: string; readonly subject: string };
+  readonly resource: string;
+  /** The account of the resource. */
+  readonly role: string;
+  readonly seconds: number;
+  readonly reason: string;
+  readonly ticket: string;
+  /** Taken at once; two others have to confirm it afterwards, and an alert goes out. */
+  readonly breakGlass: boolean;
+  readonly approvers: readonly ApproverGroup[];
+  readonly votes: readonly ApprovalVote[];
+  readonly createdAt: number;
+  readonly startsAt: number | null;
+  readonly expiresAt: number | null;
+  readonly lastUsedAt: number | null;
+}
+
+export interface Grants {
+  request(by: Principal, wanted: Pick<Grant, 'resource' | 'role' | 'seconds' | 'reason' | 'ticket' | 'breakGlass'>): Promise<Grant>;
+  /** Errors as of Approvals.decide, with `grant_` for `approval_`. */
+  decide(id: string, by: Principal, decision: 'approve' | 'deny', reason: string): Promise<Grant>;
+  revoke(id: string, by: Principal, reason: string): Promise<Grant>;
+  list(filter: { readonly state?: GrantState; readonly user?: string; readonly limit: number }): Promise<readonly Grant[]>;
+  get(id: string): Promise<Grant | null>;
+  /** Groups that the principal has by active grants, now. From memory: every gateway keeps them current by notifications. */
+  groupsOf(principal: Principal): readonly { readonly group: string; readonly grant: string; readonly expiresAt: number }[];
+  /** Notes that a session began under it. */
+  used(grant: string): void;
+}
+
+/** What has been taken back. From memory on the way of a log-in, kept current by notifications. */
+export interface Revocations {
+  /** Throws GatewayError `revoked` when the principal or its credential was revoked. */
+  check(principal: Principal): void;
+  revokeUser(name: string, issuer: string, by: Principal | 'identity-provider', reason: string): Promise<void>;
+  revokeCredential(id: string, by: Principal | 'identity-provider', reason: string): Promise<void>;
+  /** A user who came back: revocations of the user (not of credentials) end. */
+  restoreUser(name: string, issuer: string, by: Principal, reason: string): Promise<void>;
+  list(): Promise<
+    readonly {
+      readonly kind: 'user' | 'credential';
+      readonly id: string;
+      readonly by: string;
+      readonly reason: string;
+      readonly at: number;
+    }[]
+  >;
+}
+
+/** An open session of any protocol, as the live list shows it and as revocation, grants and idling end it. */
+export interface LiveSession {
+  readonly sid: string;
+  readonly protocol: string;
+  /** With the groups that were in force at its start, those of grants included. */
+  readonly principal: Principal;
+  readonly target: Target;
+  readonly source: string;
+  /** ms since the epoch. */
+  readonly startedAt: number;
+  /** Ids of the grants that it stands on. */
+  readonly grants: readonly string[];
+  /** ms of the monotonic clock at the last thing the client sent, and whether something is running or waiting. */
+  readonly lastActive: number;
+  readonly busy: boolean;
+  readonly operations: number;
+  readonly denied: number;
+  /** Masked values by name of rule. */
+  readonly masked: Readonly<Record<string, number>>;
+  /** Ends it with an error in the protocol's own form; the record says why. */
+  end(error: GatewayError): void;
+}
+
+export interface LiveSessions {
+  /** Takes note of a session; the returned function forgets it. */
+  add(session: LiveSession): () => void;
+  list(): readonly LiveSession[];
+  /** Ends one, on whichever gateway it is. False when no gateway that answers has it. */
+  kill(sid: string, by: Principal, reason: string): Promise<boolean>;
+}
+
+/** Something that happened, for the event stream, the webhook and the alerts. No payloads. */
+export interface LiveEvent {
+  readonly type:
+    | 'session.start'
+    | 'session.end'
+    | 'login.failed'
+    | 'denied'
+    | 'approval'
+    | 'grant'
+    | 'revocation'
+    | 'config'
+    | 'alert'
+    | 'control.failed';
+  /** ms since the epoch. */
+  readonly at: number;
+  readonly gateway: string;
+  readonly sid: string;
+  readonly user: string;
+  readonly resource: string;
+  /** `seq` of the record line that holds the whole of it; 0 when there is none. */
+  readonly line: number;
+  readonly detail: Readonly<Record<string, string | number | boolean | readonly string[]>>;
+}
+
+export interface Events {
+  /** Emitting costs a loop over the listeners and nothing else. A listener that throws is logged and kept. */
+  emit(event: Omit<LiveEvent, 'at' | 'gateway'>): void;
+  listen(listener: (event: LiveEvent) => void): () => void;
+}
+
+/** Everything above, as the session layer lends it to protocols and API. */
+export interface Access {
+  readonly approvals: Approvals;
+  readonly grants: Grants;
+  readonly revocations: Revocations;
+  readonly live: LiveSessions;
+  readonly events: Events;
+}
