@@ -16,6 +16,8 @@ export class LeavesCheck {
   readonly #fd: number;
   /** The last segment may be growing: its leaves are written in groups, after their lines. */
   readonly #growing: boolean;
+  /** Leaves that were there before the first line was read: the segment may be written to meanwhile. */
+  readonly #kept: number;
   #position = 0;
   #ended = false;
   #failed = false;
@@ -24,6 +26,7 @@ export class LeavesCheck {
     const path = leavesPath(segment);
     this.#fd = existsSync(path) ? openSync(path, 'r') : -1;
     this.#growing = growing;
+    this.#kept = this.#fd < 0 ? 0 : Math.floor(fstatSync(this.#fd).size / HASH);
   }
 
   /** The leaves of the next lines. Returns what is wrong with those on disk, once. */
@@ -53,9 +56,8 @@ export class LeavesCheck {
   end(): LeafProblem | null {
     if (this.#fd < 0 || this.#failed) return null;
     const lines = Math.floor(this.#position / HASH);
-    const kept = Math.floor(fstatSync(this.#fd).size / HASH);
-    if (kept <= lines) return null;
-    return { line: lines, message: `the segment ends here, but leaf hashes are kept for ${kept} lines: its end was cut off` };
+    if (this.#kept <= lines) return null;
+    return { line: lines, message: `the segment ends here, but leaf hashes are kept for ${this.#kept} lines: its end was cut off` };
   }
 
   close(): void {

@@ -66,7 +66,7 @@ export class FileRecorder implements Recorder {
   readonly #failpoints: Failpoints;
   readonly #chain: RecordChain;
   readonly #signer: CheckpointSigner;
-  readonly #openWork = new OpenWork();
+  readonly #openWork: OpenWork;
   readonly #tick = (): void => this.#onTick();
   readonly #checkpointTimer: NodeJS.Timeout;
 
@@ -109,6 +109,7 @@ export class FileRecorder implements Recorder {
     this.#signer = openSigner(options.dataDir, this.origin);
 
     const end = recoverChain(slot.directory);
+    this.#openWork = new OpenWork(end);
     this.#chain = new RecordChain(end.state);
     this.#seq = this.#chain.size();
     this.#syncedSeq = this.#seq;
@@ -289,6 +290,8 @@ export class FileRecorder implements Recorder {
     const synced = this.durability === 'buffered' ? `"synced":${this.#syncedSeq},` : '';
     this.#start('checkpoint', '', `"size":${size},${synced}${seal ? '"seal":true,' : ''}"note":${note}`, '}\n');
     this.#chain.seal(batch.buf, from, batch.used - from, 1);
+    // Its leaves go out with it: so an end that is cut off together with its checkpoint shows.
+    this.#newLeaves = LEAVES;
   }
 
   #write(batch: Batch): void {
@@ -397,12 +400,14 @@ export class FileRecorder implements Recorder {
   #writeFirstLines(end: ChainEnd): void {
     this.#start('recorder', '', this.#header('start', end.segment + 1, end.segment), '}\n');
     for (const members of recoveryLines(end)) this.#start('recorder', '', members, '}\n');
+    this.#openWork.recovered(end);
     const batch = this.#open;
     this.#chain.seal(batch.buf, 0, batch.used, batch.lines);
     // So that no chain is ever without a checkpoint, and what was recovered is signed at once.
     this.#appendCheckpoint(batch, false);
-    this.#newLeaves = batch.lines;
     this.#segment.write(batch.buf, batch.used);
+    this.#segment.writeLeaves(this.#chain.takeLeaves());
+    this.#newLeaves = 0;
     this.#files.syncDataNow(this.#segment.fd);
     batch.reset();
   }

@@ -146,7 +146,13 @@ function scanSegment(path: string): Scan {
 function followLine(openWork: OpenWork, line: RecordLine): void {
   if (line.type === 'session') openWork.follow('session', line.sid, `"event":${JSON.stringify(line['event'])}`, line.seq);
   else if (line.type === 'result') openWork.follow('result', line.sid, `"intent":${String(line['intent'])}`, line.seq);
+  else if (line['event'] === 'recover')
+    openWork.recovered({ sessions: list(line['sessions']).map(String), intents: list(line['intents']).map(Number) });
   else openWork.follow(line.type, line.sid, '', line.seq);
+}
+
+function list(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : [];
 }
 
 /** A line after the damage that could be written only once the damaged part had been synced: then no crash did this. */

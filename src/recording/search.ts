@@ -9,7 +9,7 @@ export interface SearchQuery {
   readonly text?: string;
   /** Name of who acted, exactly. */
   readonly principal?: string;
-  /** An object touched, e.g. `public.cards`, with or without its schema. */
+  /** An object touched, e.g. `public.cards` or `cards`, see `touches`. */
   readonly object?: string;
   /** RFC 3339 in UTC, or a beginning of it, e.g. `2026-02-28`. `until` is not included. */
   readonly since?: string;
@@ -30,6 +30,7 @@ export interface SearchMatch {
 export function* searchRecord(path: string, query: SearchQuery): Generator<SearchMatch, void, void> {
   const sessions = new Map(listSessions(path).map((session) => [session.sid, session]));
   const wanted = query.text?.toLowerCase();
+  const object = partsOf(query.object ?? '');
   for (const chain of listChains(path)) {
     /** Texts of statements that later lines execute by number. Those of ended sessions are let go with them. */
     const statements = new Map<string, Map<unknown, string>>();
@@ -43,7 +44,7 @@ export function* searchRecord(path: string, query: SearchQuery): Generator<Searc
       if (query.principal !== undefined && session?.principal !== query.principal) continue;
       if (query.since !== undefined && line.t < query.since) continue;
       if (query.until !== undefined && line.t >= query.until) continue;
-      if (query.object !== undefined && !touches(line['objects'], query.object)) continue;
+      if (query.object !== undefined && !touches(line['objects'], object)) continue;
       if (wanted !== undefined && !`${text} ${paramsOf(line)}`.toLowerCase().includes(wanted)) continue;
       yield {
         sid: line.sid,
@@ -74,13 +75,23 @@ function paramsOf(line: RecordLine): string {
   return Array.isArray(line['params']) ? line['params'].map(String).join(' ') : '';
 }
 
-/** Objects are written as `select public.cards`: what is done, and what to. */
-function touches(objects: unknown, wanted: string): boolean {
+/**
+ * Objects are written as `select public.cards`: what is done, and what to, as the statement wrote it. Which schema a bare name
+ * meant was the server's to say, so it counts as any: `public.cards` finds `cards`, and `cards` finds `public.cards`.
+ */
+function touches(objects: unknown, wanted: readonly string[]): boolean {
   return (
     Array.isArray(objects) &&
     objects.some((object) => {
-      const path = String(object).split(' ').at(-1) ?? '';
-      return path === wanted || path.endsWith(`.${wanted}`);
+      const text = String(object);
+      const path = partsOf(text.slice(text.indexOf(' ') + 1));
+      const common = Math.min(path.length, wanted.length);
+      return path.slice(-common).every((part, i) => part === wanted[wanted.length - common + i]);
     })
   );
+}
+
+/** The parts of a dotted name; one in double quotes may hold dots itself. */
+function partsOf(name: string): string[] {
+  return (name.match(/(?:"(?:[^"]|"")*"|[^.])+/g) ?? []).map((part) => part.replace(/^"((?:[^"]|"")*)"$/, '$1'));
 }

@@ -34,7 +34,7 @@ export interface OperationView {
   readonly params: readonly unknown[];
   readonly objects: readonly string[];
   readonly policies: readonly string[];
-  /** `pending`: no result yet, or none ever: then the outcome is unknown. */
+  /** As its result says. Without one: `denied`, `pending` while its session is open, `unknown` once that has ended without it. */
   readonly status: string;
   readonly code: string;
   readonly tag: string;
@@ -71,12 +71,13 @@ export function showSession(path: string, sid: string): SessionDetail | null {
   for (const line of lines) {
     if (line.type === 'result') continue;
     if (typeof line['text'] === 'string') texts.set(line.seq, line['text']);
-    operations.push(operationView(line, results.get(line.seq), texts.get(line['stmt']) ?? ''));
+    const unanswered = line.type === 'deny' ? 'denied' : session.state === 'open' ? 'pending' : 'unknown';
+    operations.push(operationView(line, results.get(line.seq), unanswered, texts.get(line['stmt']) ?? ''));
   }
   return { session, operations };
 }
 
-function operationView(line: RecordLine, result: RecordLine | undefined, statement: string): OperationView {
+function operationView(line: RecordLine, result: RecordLine | undefined, unanswered: string, statement: string): OperationView {
   return {
     seq: line.seq,
     t: line.t,
@@ -86,7 +87,7 @@ function operationView(line: RecordLine, result: RecordLine | undefined, stateme
     params: Array.isArray(line['params']) ? line['params'] : [],
     objects: strings(line['objects']),
     policies: strings(line['policies']),
-    status: result === undefined ? (line.type === 'deny' ? 'denied' : 'pending') : text(result['status']),
+    status: result === undefined ? unanswered : text(result['status']),
     code: text(result?.['code']),
     tag: text(result?.['tag']),
     rows: count(result?.['rows']),

@@ -13,5 +13,5 @@ mod shape;
 mod tree;
 
 pub use analysis::{Analysis, Copy, Mode, Object, Setting, StatementInfo, TableUse, analyze};
-pub use lineage::{Catalog, Lineage, OutputLineage, StatementLineage, lineage};
+pub use lineage::{Catalog, Lineage, OutputLineage, StatementLineage, WriteLineage, lineage};
 pub use shape::{shape_text, statement_shape};

@@ -165,6 +165,7 @@ mod tests {
         let tables = [
             include_str!("../tests/data/analysis.tsv"),
             include_str!("../tests/data/lineage.tsv"),
+            include_str!("../tests/data/writes.tsv"),
         ];
         for line in tables.iter().flat_map(|table| table.lines()).filter(|line| !line.starts_with('#')) {
             let sql = line.split('\t').next().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The case table of lineage, one statement a line.
 #![expect(clippy::expect_used, clippy::panic, reason = "tests")]
 
-use sluice_sql::{Catalog, OutputLineage, lineage};
+use sluice_sql::{Catalog, OutputLineage, WriteLineage, lineage};
 
 fn catalog() -> Catalog {
     Catalog::compile(include_str!("data/catalog.json")).expect("the test catalog compiles")
@@ -49,4 +49,36 @@ fn outputs_are_as_the_table_says() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(count > 100, "the table was read");
+}
+
+fn shown_write(write: &WriteLineage) -> String {
+    let schema = if write.schema.is_empty() {
+        String::new()
+    } else {
+        format!("{}.", write.schema)
+    };
+    let column = if write.column.is_empty() { "*" } else { write.column.as_str() };
+    let derived = if write.direct { "" } else { "!" };
+    format!("{schema}{}.{column}={}{derived}", write.table, write.protect)
+}
+
+#[test]
+fn writes_are_as_the_table_says() {
+    let catalog = catalog();
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for line in include_str!("data/writes.tsv").lines().filter(|line| !line.starts_with('#')) {
+        let (sql, expected) = line.split_once('\t').expect("a statement and what it writes");
+        let found = lineage(&catalog, sql.as_bytes());
+        let [statement] = found.statements.as_slice() else {
+            panic!("{sql}: {found:?}")
+        };
+        let actual = statement.writes.iter().map(shown_write).collect::<Vec<_>>().join(", ");
+        if actual != expected {
+            wrong.push(format!("{sql}\n  expected {expected}\n  found    {actual}"));
+        }
+        count += 1;
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(count > 60, "the table was read");
 }

@@ -10,6 +10,7 @@ mod modification;
 mod names;
 mod query;
 mod scope;
+mod writes;
 
 use serde::Serialize;
 
@@ -17,9 +18,11 @@ use crate::analysis::{self, Found, Mode};
 use crate::parse::{self, ParseError, Statement};
 use crate::tree::{Node, Value};
 pub use catalog::Catalog;
-use catalog::{CLEAN, Lookup};
+use std::rc::Rc;
+
+use catalog::{CLEAN, Lookup, UNKNOWN};
 use query::{Evaluator, Output};
-use scope::Source;
+use scope::{Scope, Source};
 
 /// The outputs of every statement of a text. See `analysis.ts`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -36,6 +39,8 @@ pub struct Lineage {
 pub struct StatementLineage {
     /// One per item of the outermost target list.
     pub outputs: Vec<OutputLineage>,
+    /// The columns it writes with anything that derives from protected or unknown data that it reads.
+    pub writes: Vec<WriteLineage>,
     /// It names no protected or unknown relation and calls no unknown function.
     pub clean: bool,
 }
@@ -51,6 +56,21 @@ pub struct OutputLineage {
     pub direct: bool,
     /// Stands for an unknown number of columns.
     pub star: bool,
+}
+
+/// A column that is written, and what the value derives from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WriteLineage {
+    /// "" when not written.
+    pub schema: String,
+    /// The relation's name.
+    pub table: String,
+    /// "" when any of the relation's columns may be meant.
+    pub column: String,
+    /// The class of protected data that the value derives from.
+    pub protect: String,
+    /// The value of a stored column, unchanged.
+    pub direct: bool,
 }
 
 /// Which outputs of the statements of a text derive from columns that `catalog` protects.
@@ -88,6 +108,7 @@ fn of_statement(catalog: &Catalog, statement: &Statement) -> StatementLineage {
         .collect();
     StatementLineage {
         outputs,
+        writes: evaluator.writes.into_lineage(catalog, found.tables.items()),
         clean: !touches && !opaque,
     }
 }
@@ -118,20 +139,99 @@ fn outputs(evaluator: &mut Evaluator<'_>, node: &Node) -> Vec<Output> {
     match node.kind {
         "SelectStmt" | "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt" => evaluator.query(node, None),
         "PrepareStmt" | "DeclareCursorStmt" => inner(evaluator, node, &[]),
-        "ViewStmt" => inner(evaluator, node, &node.names("aliases")),
-        "CreateTableAsStmt" => inner(
-            evaluator,
-            node,
-            &node.node("into").map(|into| into.names("col_names")).unwrap_or_default(),
-        ),
+        "ViewStmt" => {
+            let outputs = inner(evaluator, node, &node.names("aliases"));
+            // The catalog says what a view shows, but does not know temporary ones.
+            if let Some(view) = node.node("view").filter(|view| view.str("relpersistence") == "t") {
+                evaluator.writes.add_all(view, &outputs);
+            }
+            outputs
+        }
+        "CreateTableAsStmt" => {
+            let into = node.node("into");
+            let outputs = inner(evaluator, node, &into.map(|into| into.names("col_names")).unwrap_or_default());
+            if let Some(table) = into.and_then(|into| into.node("rel")) {
+                evaluator.writes.add_all(table, &outputs);
+            }
+            outputs
+        }
+        // It returns a plan, and does what it explains.
+        "ExplainStmt" => {
+            inner(evaluator, node, &[]);
+            Vec::new()
+        }
+        "AlterTableStmt" => {
+            altered(evaluator, node);
+            Vec::new()
+        }
+        "RuleStmt" => {
+            rule(evaluator, node);
+            Vec::new()
+        }
+        "CreateFunctionStmt" => {
+            queries_in(evaluator, node.get("sql_body"), None);
+            Vec::new()
+        }
         "CopyStmt" if node.node("query").is_some() => inner(evaluator, node, &[]),
         "CopyStmt" if !node.bool("is_from") => copied(evaluator, node),
         _ => Vec::new(),
     }
 }
 
+/// `ALTER COLUMN ... TYPE ... USING` rewrites a column from others of its row.
+fn altered(evaluator: &mut Evaluator<'_>, node: &Node) {
+    let Some(relation) = node.node("relation") else { return };
+    let source = Source::of_relation(evaluator.catalog, relation.str("schemaname"), relation.str("relname"));
+    let scope = Scope {
+        sources: vec![Rc::new(source)],
+        outer: None,
+    };
+    for command in node.list("cmds").iter().filter_map(Value::node) {
+        let Some(definition) = command.node("def").filter(|def| def.kind == "ColumnDef") else { continue };
+        let value = evaluator.expr(definition.get("raw_default"), &scope);
+        evaluator.writes.add(relation, command.str("name"), value);
+    }
+}
+
+/// What a rule does on every statement to come, with the row of that statement as `new` and `old`.
+fn rule(evaluator: &mut Evaluator<'_>, node: &Node) {
+    let Some(relation) = node.node("relation") else { return };
+    let row = Source::of_relation(evaluator.catalog, relation.str("schemaname"), relation.str("relname"));
+    let named = |alias: &str| {
+        Rc::new(Source {
+            alias: alias.into(),
+            ..row.clone()
+        })
+    };
+    let scope = Scope {
+        sources: vec![named("new"), named("old")],
+        outer: None,
+    };
+    queries_in(evaluator, node.get("actions"), Some(&scope));
+}
+
+/// Evaluates the statements in a body of code.
+fn queries_in(evaluator: &mut Evaluator<'_>, value: &Value, outer: Option<&Scope<'_>>) {
+    match value {
+        Value::Node(node) if matches!(node.kind, "SelectStmt" | "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt") => {
+            evaluator.query(node, outer);
+        }
+        Value::Node(node) => node.fields.iter().for_each(|(_, value)| queries_in(evaluator, value, outer)),
+        Value::List(items) => items.iter().for_each(|item| queries_in(evaluator, item, outer)),
+        _ => {}
+    }
+}
+
 fn inner(evaluator: &mut Evaluator<'_>, node: &Node, names: &[&str]) -> Vec<Output> {
-    let mut outputs = node.node("query").map(|query| outputs(evaluator, query)).unwrap_or_default();
+    let mut outputs = match node.node("query") {
+        // What a name stands for is not in the text.
+        Some(query) if query.kind == "ExecuteStmt" => {
+            evaluator.writes.from_prepared = true;
+            vec![Output::star(UNKNOWN)]
+        }
+        Some(query) => outputs(evaluator, query),
+        None => Vec::new(),
+    };
     // Names given to the outputs hold as far as their positions are known.
     for (output, name) in outputs.iter_mut().take_while(|output| !output.star).zip(names) {
         (*name).clone_into(&mut output.name);

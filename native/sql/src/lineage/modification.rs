@@ -1,4 +1,4 @@
-//! RETURNING: the rows that INSERT, UPDATE, DELETE and MERGE wrote, with what was written into them.
+//! INSERT, UPDATE, DELETE and MERGE: what they write into columns, and RETURNING: the rows they wrote.
 
 use std::rc::Rc;
 
@@ -7,16 +7,31 @@ use super::query::{Evaluator, Item, Output};
 use super::scope::{Column, Resolved, Scope, Source};
 use crate::tree::{Node, Value};
 
+/// `EXPR_SUBLINK` of `SubLinkType`.
+const EXPR_SUBLINK: i64 = 5;
+
+/// What a statement writes to: the relation as it is named, and the row with what has been written into it so far.
+struct Target<'n> {
+    relation: &'n Node,
+    row: Source,
+}
+
 impl Evaluator<'_> {
-    /// The outputs of a data-modifying statement.
+    /// The outputs of a data-modifying statement. What it writes goes to `writes`.
     pub fn modification(&mut self, node: &Node, outer: Option<&Scope<'_>>) -> Vec<Output> {
-        let (Some(returning), Some(relation)) = (node.node("returning_clause"), node.node("relation")) else {
+        let returning = node.node("returning_clause");
+        let Some(relation) = node.node("relation") else { return Vec::new() };
+        // Where nothing protected is near, nothing protected is written.
+        if returning.is_none() && (!self.touches || node.kind == "DeleteStmt") {
             return Vec::new();
-        };
+        }
         // The target is never a WITH query, whatever its name.
-        let mut target = Source::of_relation(self.catalog, relation.str("schemaname"), relation.str("relname"));
+        let mut target = Target {
+            relation,
+            row: Source::of_relation(self.catalog, relation.str("schemaname"), relation.str("relname")),
+        };
         if let Some(alias) = relation.node("alias") {
-            target.rename(alias.str("aliasname"), &[]);
+            target.row.rename(alias.str("aliasname"), &[]);
         }
         let mut scope = Scope {
             sources: Vec::new(),
@@ -31,9 +46,11 @@ impl Evaluator<'_> {
             },
             _ => Vec::new(),
         };
-        scope.sources.push(Rc::new(target.clone()));
+        scope.sources.push(Rc::new(target.row.clone()));
         self.written(node, &scope, &mut target);
         scope.sources.pop();
+        let Some(returning) = returning else { return Vec::new() };
+        let target = target.row;
         scope.sources.push(Rc::new(target.clone()));
         let mut row_names = vec!["old", "new"];
         row_names.extend(
@@ -56,99 +73,153 @@ impl Evaluator<'_> {
     }
 
     /// Adds to the target's columns what the statement writes into them.
-    fn written(&mut self, node: &Node, scope: &Scope<'_>, target: &mut Source) {
-        if node.kind == "InsertStmt"
-            && let Some(query) = node.node("select_stmt")
-        {
-            let outputs = self.query(query, scope.outer);
-            let names: Vec<&str> = node
-                .list("cols")
-                .iter()
-                .filter_map(Value::node)
-                .map(|column| column.str("name"))
-                .collect();
-            if names.len() == outputs.len() && outputs.iter().all(|output| !output.star) {
-                for (name, output) in names.into_iter().zip(&outputs) {
-                    write(
-                        target,
-                        name,
-                        Resolved {
-                            taint: output.taint,
-                            direct: output.direct,
-                        },
-                    );
+    fn written(&mut self, node: &Node, scope: &Scope<'_>, target: &mut Target<'_>) {
+        match node.kind {
+            "InsertStmt" => {
+                if let Some(query) = node.node("select_stmt") {
+                    let outputs = self.query(query, scope.outer);
+                    self.write_row(target, &column_names(node.list("cols")), &outputs);
                 }
-            } else {
-                let all = outputs.iter().fold(CLEAN, |taint, output| join(taint, output.taint));
-                write_any(target, all);
+                if let Some(conflict) = node.node("on_conflict_clause") {
+                    // `excluded` is the row that was to be inserted.
+                    let excluded = Rc::new(Source {
+                        alias: "excluded".into(),
+                        ..target.row.clone()
+                    });
+                    let sources = scope.sources.iter().cloned().chain([excluded]).collect();
+                    let scope = Scope {
+                        sources,
+                        outer: scope.outer,
+                    };
+                    self.assign(conflict.list("target_list"), &scope, target);
+                }
             }
+            "UpdateStmt" => self.assign(node.list("target_list"), scope, target),
+            "MergeStmt" => {
+                for clause in node.list("merge_when_clauses").iter().filter_map(Value::node) {
+                    let values = clause.list("values");
+                    if values.is_empty() {
+                        self.assign(clause.list("target_list"), scope, target);
+                        continue;
+                    }
+                    let outputs: Vec<Output> = values
+                        .iter()
+                        .map(|value| Output::unnamed(self.expr(value, scope), value.node().is_some_and(super::query::is_star)))
+                        .collect();
+                    self.write_row(target, &column_names(clause.list("target_list")), &outputs);
+                }
+            }
+            _ => {}
         }
-        if node.kind == "InsertStmt"
-            && let Some(conflict) = node.node("on_conflict_clause")
-        {
-            // `excluded` is the row that was to be inserted.
-            let excluded = Rc::new(Source {
-                alias: "excluded".into(),
-                ..target.clone()
-            });
-            let sources = scope.sources.iter().cloned().chain([excluded]).collect();
-            let scope = Scope {
-                sources,
-                outer: scope.outer,
-            };
-            self.assign(conflict.list("target_list"), &scope, target);
-        }
-        if node.kind == "UpdateStmt" {
-            self.assign(node.list("target_list"), scope, target);
-        }
-        let clauses = if node.kind == "MergeStmt" {
-            node.list("merge_when_clauses")
+    }
+
+    /// Writes a row of values into the columns that are listed, or into all of them in order.
+    fn write_row(&mut self, target: &mut Target<'_>, listed: &[&str], values: &[Output]) {
+        let names: Vec<String> = if !listed.is_empty() {
+            listed.iter().map(|name| (*name).to_owned()).collect()
+        } else if target.row.exact {
+            target.row.columns.iter().map(|column| column.name.clone()).collect()
         } else {
-            &[]
+            Vec::new()
         };
-        for clause in clauses.iter().filter_map(Value::node) {
-            self.assign(clause.list("target_list"), scope, target);
-            let values = self.taint(clause.get("values"), scope);
-            write_any(target, values);
+        // Positions are known up to the first value that stands for several.
+        let certain = values.iter().position(|value| value.star).unwrap_or(values.len());
+        if names.len() < certain || (names.is_empty() && certain < values.len()) {
+            self.write_any(target, taint_of(values));
+            return;
+        }
+        for (name, value) in names.iter().zip(values.iter().take(certain)) {
+            let resolved = Resolved {
+                taint: value.taint,
+                direct: value.direct,
+            };
+            self.write(target, name, resolved);
+        }
+        let rest = taint_of(values.get(certain..).unwrap_or_default());
+        for name in names.iter().skip(certain) {
+            self.write(target, name, Resolved::derived(rest));
         }
     }
 
-    fn assign(&mut self, targets: &[Value], scope: &Scope<'_>, target: &mut Source) {
+    fn assign(&mut self, targets: &[Value], scope: &Scope<'_>, target: &mut Target<'_>) {
         for assignment in targets.iter().filter_map(Value::node) {
-            let value = self.expr(assignment.get("val"), scope);
-            write(target, assignment.str("name"), value);
+            let value = self.assigned(assignment.get("val"), scope);
+            self.write(target, assignment.str("name"), value);
+        }
+    }
+
+    /// What is assigned to a column; of `(a, b) = (select x, y)`, the part that is its own.
+    fn assigned(&mut self, value: &Value, scope: &Scope<'_>) -> Resolved {
+        let Some(several) = value.of_kind("MultiAssignRef") else {
+            return self.expr(value, scope);
+        };
+        let Some(at) = usize::try_from(several.int("colno")).ok().and_then(|number| number.checked_sub(1)) else {
+            return self.expr(value, scope);
+        };
+        let source = several.get("source");
+        if let Some(row) = source.of_kind("RowExpr")
+            && let Some(part) = row.list("args").get(at)
+            && !row.list("args").iter().filter_map(Value::node).any(super::query::is_star)
+        {
+            return self.expr(part, scope);
+        }
+        if let Some(link) = source.of_kind("SubLink")
+            && link.int("sub_link_type") == EXPR_SUBLINK
+            && let Some(query) = link.node("subselect")
+        {
+            let outputs = self.query(query, Some(scope));
+            let certain = outputs.iter().take(at + 1).all(|output| !output.star);
+            return match outputs.get(at) {
+                Some(output) if certain => Resolved {
+                    taint: output.taint,
+                    direct: output.direct,
+                },
+                _ => Resolved::derived(taint_of(&outputs)),
+            };
+        }
+        self.expr(value, scope)
+    }
+
+    fn write(&mut self, target: &mut Target<'_>, name: &str, value: Resolved) {
+        if value.taint == CLEAN {
+            return;
+        }
+        self.writes.add(target.relation, name, value);
+        let row = &mut target.row;
+        if let Some(column) = row.columns.iter_mut().find(|column| column.name == name) {
+            mix(column, value);
+        } else {
+            // Not a column that the catalog has: where it stands among the others is not known.
+            row.columns.push(Column {
+                name: name.into(),
+                taint: value.taint,
+                direct: false,
+            });
+            row.exact = false;
+        }
+    }
+
+    /// Any column may have been written.
+    fn write_any(&mut self, target: &mut Target<'_>, taint: Taint) {
+        if taint == CLEAN {
+            return;
+        }
+        self.writes.add(target.relation, "", Resolved::derived(taint));
+        for column in &mut target.row.columns {
+            mix(column, Resolved::derived(taint));
+        }
+        if !target.row.exact {
+            target.row.rest = join(target.row.rest, taint);
         }
     }
 }
 
-fn write(target: &mut Source, name: &str, value: Resolved) {
-    if value.taint == CLEAN {
-        return;
-    }
-    if let Some(column) = target.columns.iter_mut().find(|column| column.name == name) {
-        mix(column, value);
-    } else {
-        // Not a column that the catalog has: where it stands among the others is not known.
-        target.columns.push(Column {
-            name: name.into(),
-            taint: value.taint,
-            direct: false,
-        });
-        target.exact = false;
-    }
+fn column_names(targets: &[Value]) -> Vec<&str> {
+    targets.iter().filter_map(Value::node).map(|column| column.str("name")).collect()
 }
 
-/// Any column may have been written.
-fn write_any(target: &mut Source, taint: Taint) {
-    if taint == CLEAN {
-        return;
-    }
-    for column in &mut target.columns {
-        mix(column, Resolved::derived(taint));
-    }
-    if !target.exact {
-        target.rest = join(target.rest, taint);
-    }
+fn taint_of(outputs: &[Output]) -> Taint {
+    outputs.iter().fold(CLEAN, |taint, output| join(taint, output.taint))
 }
 
 fn mix(column: &mut Column, value: Resolved) {

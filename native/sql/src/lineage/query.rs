@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use super::catalog::{CLEAN, Catalog, Taint, UNKNOWN, join};
 use super::names::output_name;
-use super::scope::{Column, Scope, Source};
+use super::scope::{Column, Resolved, Scope, Source};
+use super::writes::Writes;
 use crate::tree::{Node, Value};
 
 /// One item of a result.
@@ -24,6 +25,16 @@ impl Output {
             taint,
             direct: taint == CLEAN,
             star: true,
+        }
+    }
+
+    /// A value of a row that has no names.
+    pub fn unnamed(value: Resolved, star: bool) -> Self {
+        Output {
+            name: String::new(),
+            taint: value.taint,
+            direct: value.direct,
+            star,
         }
     }
 
@@ -49,6 +60,8 @@ pub struct Evaluator<'c> {
     pub catalog: &'c Catalog,
     /// The statement names a protected or unknown relation, or calls an unknown function.
     pub touches: bool,
+    /// What has been found to be written into columns.
+    pub writes: Writes,
     ctes: Vec<(String, Source)>,
     budget: usize,
 }
@@ -58,6 +71,7 @@ impl<'c> Evaluator<'c> {
         Evaluator {
             catalog,
             touches,
+            writes: Writes::default(),
             ctes: Vec::new(),
             budget: BUDGET,
         }
@@ -82,6 +96,11 @@ impl<'c> Evaluator<'c> {
             _ => vec![Output::star(UNKNOWN)],
         };
         self.ctes.truncate(depth);
+        if node.kind == "SelectStmt"
+            && let Some(table) = select_into(node)
+        {
+            self.writes.add_all(table, &outputs);
+        }
         outputs
     }
 
@@ -300,6 +319,14 @@ pub fn as_source(outputs: &[Output]) -> Source {
         .filter(|output| output.star)
         .fold(CLEAN, |taint, output| join(taint, output.taint));
     Source::new("", columns.collect(), outputs.iter().all(|output| !output.star), rest)
+}
+
+/// The table that SELECT INTO makes: of several joined by UNION, the first names it for all.
+fn select_into(mut node: &Node) -> Option<&Node> {
+    while node.int("op") > SETOP_NONE {
+        node = node.node("larg")?;
+    }
+    node.node("into_clause").and_then(|into| into.node("rel"))
 }
 
 /// Rows of both sides: by position where the positions are known, else anything may be anywhere.
