@@ -282,3 +282,54 @@ fn what_the_parser_leaves_out_denies() {
     assert!(!one("select 1").unknown);
     assert_eq!(one("create operator === (procedure = f)").kind, "create");
 }
+
+#[test]
+fn rows_read_whole_or_under_other_names_are_told() {
+    for sql in [
+        "select a from cards t(a, b, c) where c = '123'",
+        "select 1 from cards where cards = row(1, '123')",
+        "select 1 from cards c where c::text like '%123%'",
+        "select 1 from cards where cards.* = row(1, '123')",
+        "select to_jsonb(c) ->> 'x' from cards c",
+        "select 1 from (select * from cards) s(a, b) where b = '123'",
+        "with s(a, b) as (select id, pan from cards) select 1 from s where b = '123'",
+        "with s as (table cards) select 1 from s",
+        "select 1 where (1, '123') in (table cards)",
+        "table cards intersect values (1, '123')",
+        "select * from (cards join orders using (id)) j(a, b) where b = '123'",
+        "delete from cards c where c = row(1, '123')",
+        "update orders set note = 'x' from cards c where c = row(1, '123')",
+        "explain analyze select 1 from cards where cards = row(1, '123')",
+        "prepare p as select 1 from cards c where c = row(1, '123')",
+        "copy (select 1 from cards c where c = row(1, '123')) to stdout",
+    ] {
+        assert!(one(sql).whole_rows, "{sql}");
+    }
+    for sql in [
+        "select * from cards where id = 7",
+        "select c.*, 1 from cards c where c.id = 7",
+        "table cards",
+        "select count(*) from cards c where id = 7",
+        "update cards c set brand = 'x' where id = 7 returning *, c.id",
+        "select id from cards where id in (select card_id from orders where amount > 5)",
+        "select c.id from cards c join (values (1, 2)) v(id, n) on v.id = c.id",
+        "explain select * from cards where id = 7",
+        "copy cards to stdout",
+        "begin",
+    ] {
+        assert!(!one(sql).whole_rows, "{sql}");
+    }
+}
+
+#[test]
+fn the_mode_of_a_lock_is_told() {
+    for (sql, mode) in [
+        ("lock table cards in access share mode", "access share"),
+        ("lock cards in row exclusive mode nowait", "row exclusive"),
+        ("lock cards, orders in share update exclusive mode", "share update exclusive"),
+        ("lock cards", "access exclusive"),
+        ("select 1", ""),
+    ] {
+        assert_eq!(one(sql).lock_mode, mode, "{sql}");
+    }
+}

@@ -6,6 +6,7 @@ mod model;
 mod settings;
 mod utility;
 mod walk;
+mod whole;
 
 use crate::builtins;
 use crate::ffi;
@@ -44,6 +45,8 @@ fn statement_info(sql: &[u8], statement: &Statement) -> StatementInfo {
         has_where: !found.without_where,
         dynamic_settings: found.dynamic_settings,
         name: name_of(node),
+        lock_mode: lock_mode(node),
+        whole_rows: whole::reads_whole_rows(node),
         copy: (node.kind == "CopyStmt").then(|| copy::of(node)),
         literals_matter,
         unknown: kind == "other",
@@ -93,6 +96,23 @@ fn name_of(node: &Node) -> String {
         "DeclareCursorStmt" | "FetchStmt" | "ClosePortalStmt" => node.str("portalname").to_owned(),
         "ExplainStmt" | "CreateTableAsStmt" => node.node("query").map(name_of).unwrap_or_default(),
         _ => String::new(),
+    }
+}
+
+/// The mode of LOCK TABLE in the server's words, by `LOCKMODE`.
+fn lock_mode(node: &Node) -> &'static str {
+    if node.kind != "LockStmt" {
+        return "";
+    }
+    match node.int("mode") {
+        1 => "access share",
+        2 => "row share",
+        3 => "row exclusive",
+        4 => "share update exclusive",
+        5 => "share",
+        6 => "share row exclusive",
+        7 => "exclusive",
+        _ => "access exclusive",
     }
 }
 

@@ -89,6 +89,8 @@ pub struct StatementInfo {
     pub settings: Vec<Setting>,
     pub dynamic_settings: bool,
     pub name: String,
+    pub lock_mode: &'static str,
+    pub whole_rows: bool,
     pub copy: Option<Copy>,
     pub literals_matter: bool,
     pub unknown: bool,

@@ -187,7 +187,9 @@ fn altered(evaluator: &mut Evaluator<'_>, node: &Node) {
         outer: None,
     };
     for command in node.list("cmds").iter().filter_map(Value::node) {
-        let Some(definition) = command.node("def").filter(|def| def.kind == "ColumnDef") else { continue };
+        let Some(definition) = command.node("def").filter(|def| def.kind == "ColumnDef") else {
+            continue;
+        };
         let value = evaluator.expr(definition.get("raw_default"), &scope);
         evaluator.writes.add(relation, command.str("name"), value);
     }
