@@ -59,6 +59,9 @@ export type Decision =
       readonly hint: string;
     };
 
+/** Whatever is not allowed: what a consumer that knows nothing of approvals denies. */
+export type Refusal = Exclude<Decision, { readonly kind: 'allow' }>;
+
 /** How many members of a group have to approve. */
 export interface ApproverGroup {
   readonly group: string;

@@ -220,7 +220,7 @@ export class Classifier {
     const policies = new Set<string>();
     for (const statement of statements) {
       const decision = this.#engine.decide(this.#principal, this.#target, operationOf(statement));
-      if (decision.kind === 'deny') return decision;
+      if (decision.kind !== 'allow') return decision;
       for (const policy of decision.policies) policies.add(policy);
     }
     return { kind: 'allow', policies: [...policies], snapshot: this.#engine.snapshot };

@@ -127,7 +127,7 @@ export class ClientMessages {
     const classified = this.#classify(bytes, at + 5, end - 1);
     const decision = this.#decision(classified);
     const members = `"kind":"query",${classified.members},"text":${this.#record.text(this.#isSensitive(classified), bytes, at + 5, end - 1)}`;
-    if (decision.kind === 'deny') {
+    if (decision.kind !== 'allow') {
       const nonce = newNonce();
       out.insert(deniedQuery(nonce));
       this.#expect({ kind: 'query', op: this.#record.denied(decision, members), nonce, substitute: denialResponse(decision) });
@@ -155,7 +155,7 @@ export class ClientMessages {
 
   /** The decision on a text, with what EXECUTE runs decided again. */
   #decision(classified: Classified): Decision {
-    if (classified.decision.kind === 'deny' || classified.action !== 'execute') return classified.decision;
+    if (classified.decision.kind !== 'allow' || classified.action !== 'execute') return classified.decision;
     const prepared = this.#state.statements.get(classified.statements[0]?.name ?? '');
     const engine = this.#state.services.policy();
     if (prepared === undefined)
@@ -166,7 +166,7 @@ export class ClientMessages {
         'the prepared statement does not exist',
         'PREPARE it through the gateway first',
       );
-    return prepared.classified.decision.kind === 'deny' ? prepared.classified.decision : classified.decision;
+    return prepared.classified.decision.kind !== 'allow' ? prepared.classified.decision : classified.decision;
   }
 
   /** PREPARE, DEALLOCATE and DISCARD by SQL share the name table with Parse and Close, as in the server. */
@@ -218,7 +218,7 @@ export class ClientMessages {
             'send it as a simple query, or use Parse',
           )
         : this.#decision(classified);
-    if (decision.kind === 'deny') {
+    if (decision.kind !== 'allow') {
       const nonce = newNonce();
       out.insert(deniedParse(name, nonce));
       const tombstone: Statement = { name, classified, line: 0, parameterTypes: [], pending: state.group, closed: true };
@@ -250,7 +250,7 @@ export class ClientMessages {
       return false;
     }
     const decision = this.#decision(statement.classified);
-    if (decision.kind === 'deny') {
+    if (decision.kind !== 'allow') {
       const nonce = newNonce();
       out.insert(deniedBind(nonce));
       this.#expect({

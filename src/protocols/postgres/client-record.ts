@@ -1,4 +1,4 @@
-import type { Decision } from '../../policy/model.ts';
+import type { Refusal } from '../../policy/model.ts';
 import { jsonBytes } from '../../recording/json.ts';
 import { type BindMessage, recordedParams } from './bind-record.ts';
 import { maskLiterals } from './literals.ts';
@@ -32,14 +32,14 @@ export class ClientRecord {
   }
 
   /** Adds the line of an operation that is not forwarded. */
-  denied(decision: Decision & { kind: 'deny' }, members: string): PgOperation {
+  denied(decision: Refusal, members: string): PgOperation {
     const state = this.#state;
     state.ops++;
     state.denied++;
     const seq = state.services.recorder.append(
       'deny',
       state.sid,
-      `${members},"reason":"${decision.reason}","message":${this.name(decision.message)}`,
+      `${members},"reason":"${decision.kind === 'approve' ? 'approval' : decision.reason}","message":${this.name(decision.message)}`,
     );
     return new PgOperation(seq, state.services.now(), true);
   }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Decision } from '../../policy/model.ts';
+import type { Refusal } from '../../policy/model.ts';
 import { errorResponse, Front, message } from './messages.ts';
 
 /**
@@ -21,11 +21,18 @@ export const deniedBind = (nonce: string): Buffer => message(Front.Bind, `\0${no
 export const deniedExecute = (nonce: string): Buffer => message(Front.Execute, `${nonce}\0\0\0\0\0`);
 
 /** The client's answer. */
-export function denialResponse(decision: Decision & { kind: 'deny' }): Buffer {
+export function denialResponse(decision: Refusal): Buffer {
   const by = decision.policies.length > 0 ? ` by policy ${decision.policies.map((id) => `"${id}"`).join(', ')}` : '';
   return errorResponse({
     severity: 'ERROR',
-    code: decision.reason === 'unparsed' ? '42601' : decision.reason === 'unsupported' ? '0A000' : '42501',
+    code:
+      decision.kind === 'approve'
+        ? '42501'
+        : decision.reason === 'unparsed'
+          ? '42601'
+          : decision.reason === 'unsupported'
+            ? '0A000'
+            : '42501',
     message: `denied${by}: ${decision.message}`,
     hint: decision.hint,
   });

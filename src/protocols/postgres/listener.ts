@@ -159,7 +159,7 @@ class PostgresListener implements ProtocolListener {
       address: `${resource.host}:${resource.port}`,
     };
     const decision = services.policy().decide(principal, target, CONNECT);
-    if (decision.kind === 'deny') throw clientError('denied', `denied: ${decision.message}`, decision.hint);
+    if (decision.kind !== 'allow') throw clientError('denied', `denied: ${decision.message}`, decision.hint);
     if (this.#sessions.size >= config.limits.sessions)
       throw new GatewayError({
         code: 'too_many_sessions',
