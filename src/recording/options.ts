@@ -15,8 +15,6 @@ export interface RecorderOptions {
   readonly version: string;
   /** Hash of the policies in force at the start, for the header. */
   readonly policySnapshot?: string;
-  /** Sets another kind of process apart from gateways: `cli-` gives chains named `<gateway>-cli-1`. */
-  readonly processPrefix?: string;
   readonly clock?: Clock;
   readonly files?: RecordFiles;
   readonly failpoints?: Failpoints;

@@ -43,7 +43,7 @@ const LINE_START = `{"v":1,"prev":"${'0'.repeat(64)}","seq":`;
 export function openRecorder(options: RecorderOptions): FileRecorder {
   let slot: Slot | null = null;
   try {
-    slot = claimSlot(options.dataDir, options.gateway, options.processPrefix);
+    slot = claimSlot(options.dataDir, options.gateway);
     return new FileRecorder(options, slot);
   } catch (error) {
     slot?.lock.release();

@@ -42,6 +42,19 @@ describe('recovery', () => {
     assert.deepEqual(recover[0]?.['intents'], [unknown]);
     assert.deepEqual(recover[0]?.['dropped'], []);
     assert.deepEqual(verifyBoth(copy.path).problems, []);
+    const headers = [...readLines(join(copy.path, CHAIN))]
+      .map(({ line }) => line)
+      .filter((line) => line.type === 'recorder' && line['event'] === 'start');
+    assert.deepEqual(
+      headers.map((line) => line['open']),
+      [
+        { sessions: [], intents: [] },
+        { sessions: ['open'], intents: [unknown] },
+      ],
+      'the header says what was open before the recovery closed it',
+    );
+    await testRecorder(copy.path).close();
+    assert.equal([...readLines(join(copy.path, CHAIN))].filter(({ line }) => line['event'] === 'recover').length, 1, 'once');
     copy.remove();
     await recorder.close();
   });

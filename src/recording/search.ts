@@ -14,6 +14,8 @@ export interface SearchQuery {
   /** RFC 3339 in UTC, or a beginning of it, e.g. `2026-02-28`. `until` is not included. */
   readonly since?: string;
   readonly until?: string;
+  /** Only what was denied. */
+  readonly denied?: boolean;
 }
 
 export interface SearchMatch {
@@ -24,6 +26,10 @@ export interface SearchMatch {
   readonly resource: string;
   readonly denied: boolean;
   readonly text: string;
+  /** The policies that decided; of a denial also why, and what the client was told. */
+  readonly policies: readonly string[];
+  readonly reason: string;
+  readonly message: string;
 }
 
 /** The operations that match all of the query, chain by chain in the order of their lines. */
@@ -41,6 +47,7 @@ export function* searchRecord(path: string, query: SearchQuery): Generator<Searc
       }
       const session = sessions.get(line.sid);
       const text = textOf(line, statements);
+      if (query.denied === true && line.type !== 'deny') continue;
       if (query.principal !== undefined && session?.principal !== query.principal) continue;
       if (query.since !== undefined && line.t < query.since) continue;
       if (query.until !== undefined && line.t >= query.until) continue;
@@ -54,6 +61,9 @@ export function* searchRecord(path: string, query: SearchQuery): Generator<Searc
         resource: session?.resource ?? '',
         denied: line.type === 'deny',
         text,
+        policies: Array.isArray(line['policies']) ? line['policies'].map(String) : [],
+        reason: typeof line['reason'] === 'string' ? line['reason'] : '',
+        message: typeof line['message'] === 'string' ? line['message'] : '',
       };
     }
   }
@@ -86,7 +96,7 @@ function touches(objects: unknown, wanted: readonly string[]): boolean {
       const text = String(object);
       const path = partsOf(text.slice(text.indexOf(' ') + 1));
       const common = Math.min(path.length, wanted.length);
-      return path.slice(-common).every((part, i) => part === wanted[wanted.length - common + i]);
+      return common > 0 && path.slice(-common).every((part, i) => part === wanted[wanted.length - common + i]);
     })
   );
 }

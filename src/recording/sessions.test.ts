@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { leavesPath, listSegments } from './directory.ts';
+import { listLogins } from './logins.ts';
 import { readLines } from './read.ts';
 import { recordReading } from './reading.ts';
 import { replaySession } from './replay.ts';
@@ -66,6 +67,7 @@ describe('reading a record', () => {
     // The next start finds that nobody ended it.
     await testRecorder(dir.path).close();
     assert.equal(listSessions(dir.path)[1]?.state, 'incomplete');
+    assert.equal(showSession(dir.path, 'b1')?.operations[0]?.status, 'unknown');
   });
 
   test('shows the operations of one, executions with the text of their statement', async () => {
@@ -109,11 +111,69 @@ describe('reading a record', () => {
     assert.deepEqual(seqs({ object: 'cards' }), [bind + 4]);
     assert.deepEqual(seqs({ object: 'public.Cards' }), [parse, bind]);
     assert.deepEqual(seqs({ object: 'ards' }), []);
+    assert.deepEqual(seqs({ denied: true }), [bind + 4]);
     assert.equal(seqs({ principal: 'bob' }).length, 1);
     assert.equal(seqs({ since: '2026-01-31' }).length, 4);
     assert.deepEqual(seqs({ since: '2026-02-01' }), []);
     assert.deepEqual(seqs({ until: '2026-01-31' }), []);
     assert.deepEqual(seqs({ text: 'cards', principal: 'bob' }), []);
+  });
+
+  test('an object is found whether it was written with its schema or without', async () => {
+    const recorder = testRecorder(dir.path);
+    const names = ['cards', 'public.cards', 'audit.cards', 'discards', 'public."a.b"', 'my table', 'role:cards'];
+    const first = names.map((name) => recorder.append('intent', 's', `"kind":"query","objects":${JSON.stringify([`select ${name}`])}`))[0];
+    await recorder.close();
+    const found = (object: string): (string | undefined)[] =>
+      [...searchRecord(dir.path, { object })].map(({ seq }) => names[seq - (first ?? 0)]);
+    assert.deepEqual(found('public.cards'), ['cards', 'public.cards']);
+    assert.deepEqual(found('cards'), ['cards', 'public.cards', 'audit.cards']);
+    assert.deepEqual(found('pay.public.cards'), ['cards', 'public.cards']);
+    assert.deepEqual(found('b'), []);
+    assert.deepEqual(found('"a.b"'), ['public."a.b"']);
+    assert.deepEqual(found('my table'), ['my table']);
+    assert.deepEqual(found(''), []);
+  });
+
+  test('log-ins are listed, refused ones with their reason', async () => {
+    const recorder = testRecorder(dir.path);
+    recorder.append('auth', 'a1', '"ok":true,"user":"ann","source":"127.0.0.1:5","credential":"t1"');
+    recorder.append('session', 'a1', '"event":"start","principal":{"name":"ann"},"target":{"resource":"payments"}');
+    recorder.append('auth', '', '"ok":false,"code":"token_expired","user":"bob+rw","resource":"payments","source":"127.0.0.1:6"');
+    await recorder.close();
+    const logins = (query: Parameters<typeof listLogins>[1]): string[] =>
+      [...listLogins(dir.path, query)].map(({ user, ok, code, resource }) => `${user} ${ok} ${code} ${resource}`);
+    assert.deepEqual(logins({}), ['ann true  payments', 'bob+rw false token_expired payments']);
+    assert.deepEqual(logins({ failed: true }), ['bob+rw false token_expired payments']);
+    assert.deepEqual(logins({ user: 'bob' }), ['bob+rw false token_expired payments']);
+    assert.deepEqual(logins({ since: '2026-02-01' }), []);
+    assert.deepEqual(logins({ until: '2026-01-31' }), []);
+  });
+
+  test('readings go on in one segment as long as the same software writes them, and account for what a crash left', async () => {
+    await record();
+    const reading = { dataDir: dir.path, gateway: 'gw', version: '0', command: 'sessions ls', args: [] };
+    const chain = join(dir.path, 'record/gw-cli-1');
+    for (let i = 0; i < 3; i++) await recordReading(reading);
+    assert.equal(listSegments(chain).length, 1);
+    assert.deepEqual(verifyBoth(dir.path).problems, []);
+    const [segment = ''] = listSegments(chain);
+    const whole = readFileSync(segment);
+    // Cut off in its last line, the checkpoint, and gone on with.
+    truncateSync(segment, whole.length - 10);
+    await recordReading(reading);
+    assert.equal(listSegments(chain).length, 1);
+    assert.deepEqual(verifyBoth(dir.path).problems, []);
+    assert.equal([...readLines(chain, { types: ['recorder'] })].filter(({ line }) => line['event'] === 'recover').length, 1);
+    await recordReading({ ...reading, version: '1' });
+    assert.equal(listSegments(chain).length, 2);
+    assert.equal([...readLines(chain, { types: ['read'] })].length, 5);
+    assert.deepEqual(verifyBoth(dir.path).problems, []);
+    // An altered line with others after it is no crash.
+    await recordReading({ ...reading, version: '1' });
+    const last = listSegments(chain).at(-1) ?? '';
+    writeFileSync(last, readFileSync(last, 'utf8').replace('sessions ls', 'sessions xx'));
+    await assert.rejects(recordReading({ ...reading, version: '1' }), /the chain of the record is broken here/);
   });
 
   test('a reading is recorded itself, on a chain of its own', async () => {

@@ -141,6 +141,21 @@ describe('verifying a record', () => {
     assert.match(gone.problems.join(), /no chain here is that of a checkpoint kept elsewhere, gw-1\/record/);
   });
 
+  test('an end cut off together with its checkpoint is reported, since its leaves were written with it', async () => {
+    const dir = new TempDir();
+    const recorder = testRecorder(dir.path);
+    await recordSession(recorder, 's1', 3);
+    recorder.checkpoint();
+    await recorded(recorder);
+    const copy = dir.copy();
+    assert.deepEqual(verifyBoth(copy.path).problems, [], 'leaves of a record that is being written hold');
+    rewrite(join(copy.path, CHAIN, '000001.jsonl'), (all) => all.slice(0, -3));
+    assert.match(verifyBoth(copy.path).problems.join('\n'), /its end was cut off/);
+    await recorder.close();
+    copy.remove();
+    dir.remove();
+  });
+
   test('a checkpoint signed with another key is reported', () => {
     const other = generateKeyPairSync('ed25519').privateKey;
     const found = tampered((dir) => {
