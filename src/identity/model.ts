@@ -6,10 +6,169 @@ export interface TokenVerifier {
   verify(token: string, user: string | null): Principal;
 }
 
-/** Checks whatever a client presents: a token of this gateway, a workload token of a configured issuer, a service key. */
+/**
+ * Checks whatever a client presents: a token of this gateway, a token of a configured issuer, a service key. The code of an error says
+ * what was wrong and belongs into the record; the client may be told `publicMessage`, which says no more than "not accepted".
+ */
 export interface Authenticator {
-  /** Errors as of TokenVerifier, and `revoked`, `issuer_unknown`, `issuer_unavailable`, `key_unknown`. */
+  /** Errors as of TokenVerifier, and `revoked`, `name_taken`, `issuer_unknown`, `issuer_unavailable`, `key_unknown`, `store_unavailable`. */
   authenticate(secret: string, user: string): Promise<Principal>;
-  /** As `authenticate` where the protocol takes the name from the token itself (OAUTHBEARER without a user). */
-  authenticateBearer(token: string): Promise<Principal>;
+  /**
+   * As `authenticate` where the protocol takes the name from the token itself (OAUTHBEARER without a user, the API). `audience`
+   * admits tokens that were issued for that part of the gateway alone, beside those for all of it.
+   */
+  authenticateBearer(token: string, audience?: string): Promise<Principal>;
+}
+
+/** An identity provider that people can log in with. */
+export interface LoginProvider {
+  readonly name: string;
+  readonly kind: 'oidc' | 'saml';
+}
+
+/** Where to send the browser. */
+export interface LoginStart {
+  readonly url: string;
+  /**
+   * Ties the log-in to the browser that began it (else a link could log someone in as somebody else): set as a cookie, HttpOnly,
+   * Secure, for 10 minutes, and given to `finish`. SameSite=Lax for OIDC; None for SAML, whose answer is a POST from elsewhere.
+   */
+  readonly binding: string;
+}
+
+/** A log-in that succeeded. */
+export interface Login {
+  /**
+   * With the provider's issuer and subject. `credential.id` names this log-in: revoking it ends everything that stands on it;
+   * `credential.expiresAt` is how long a web session may live on it.
+   */
+  readonly principal: Principal;
+  readonly provider: string;
+  /** What `begin` was given. */
+  readonly purpose: string;
+}
+
+/** What a person at a terminal without a browser must be shown (RFC 8628). */
+export interface DeviceStart {
+  /** Secret of whoever asked; given to `pollDevice`. */
+  readonly id: string;
+  readonly userCode: string;
+  readonly verificationUri: string;
+  /** With the code in it, where the provider gives it; else null. */
+  readonly verificationUriComplete: string | null;
+  readonly expiresInSeconds: number;
+  /** How often to poll at most. */
+  readonly intervalSeconds: number;
+}
+
+export type DevicePoll =
+  | { readonly state: 'pending'; readonly intervalSeconds: number }
+  | { readonly state: 'done'; readonly login: Login };
+
+/** A token of this gateway for clients that know passwords only. */
+export interface IssuedToken {
+  readonly token: string;
+  readonly id: string;
+  /** ms since the epoch. */
+  readonly expiresAt: number;
+}
+
+/** What is known of a token; never the token. */
+export interface TokenInfo {
+  readonly id: string;
+  readonly name: string;
+  readonly kind: 'user' | 'service';
+  readonly issuer: string;
+  readonly subject: string;
+  readonly provider: string;
+  readonly issuedAt: number;
+  readonly expiresAt: number;
+  readonly lastUsedAt: number | null;
+}
+
+/**
+ * Log-ins of people with the configured providers. Successes and failures are `auth` lines of the record, made here. Errors are
+ * GatewayError of phase `login`: `provider_unknown`, `login_unknown` (never begun, used already, or another browser), `login_expired`,
+ * `login_denied` (the person or the provider said no), `issuer_unavailable`, `name_taken`, `name_unusable`, `revoked`,
+ * `store_unavailable`, `saml_invalid`, and those of tokens.
+ */
+export interface LoginService {
+  providers(): readonly LoginProvider[];
+  /**
+   * `redirectUri` is the gateway's own address that the provider sends the browser back to: GET with a query for OIDC, POST of a
+   * form for SAML. `purpose` comes back from `finish` unchanged (up to 2,000 characters): where to go on, for example.
+   */
+  begin(provider: string, options: { readonly redirectUri: string; readonly purpose: string }): Promise<LoginStart>;
+  /** OIDC. `query` is the query string that the browser came back with, `binding` the content of its cookie. */
+  finish(query: string, binding: string): Promise<Login>;
+  /** SAML. `body` is the form as posted (application/x-www-form-urlencoded). */
+  finishSaml(body: string, binding: string): Promise<Login>;
+  beginDevice(provider: string): Promise<DeviceStart>;
+  pollDevice(id: string): Promise<DevicePoll>;
+  /** A token that carries the principal, issuer and subject of its provider included. Never longer than `identity.token_ttl`. */
+  issueFor(principal: Principal, options?: { readonly ttlSeconds?: number; readonly audience?: string }): Promise<IssuedToken>;
+  /**
+   * A code for the command line on the loopback interface, good once and for 60 s. `challenge` is the base64url SHA-256 of a
+   * verifier that only the command line knows (PKCE, S256).
+   */
+  grantCode(principal: Principal, challenge: string): Promise<string>;
+  /** Throws `code_invalid`. A wrong verifier spends the code. */
+  redeemCode(code: string, verifier: string): Promise<Principal>;
+  /** OpenID Connect Back-Channel Logout: `logout_token` of the form. Everything that stands on the log-ins it names ends. */
+  backchannelLogout(logoutToken: string): Promise<void>;
+  /** Asks the providers whether the people behind open log-ins are still there; also done every few minutes. Returns who is not. */
+  checkUsers(): Promise<readonly { readonly name: string; readonly issuer: string }[]>;
+}
+
+/** Tokens and log-ins that are open. */
+export interface IssuedTokens {
+  /** Open ones, newest first; of one user when named. */
+  list(filter: { readonly user?: string; readonly limit: number }): Promise<readonly TokenInfo[]>;
+  get(id: string): Promise<TokenInfo | null>;
+}
+
+/** A key of a service account as it is shown; the key itself is shown once, when it is made. */
+export interface ServiceKey {
+  readonly id: string;
+  readonly service: string;
+  readonly groups: readonly string[];
+  readonly createdBy: string;
+  readonly createdAt: number;
+  readonly expiresAt: number;
+  readonly lastUsedAt: number | null;
+  /** The key that takes its place. */
+  readonly replacedBy: string | null;
+}
+
+/**
+ * Keys of service accounts. Every change is a `config` line of the record, made here; who may make it is the caller's to decide.
+ * Errors are GatewayError: `service_name_unusable`, `name_taken`, `key_unknown`, `key_lifetime`, `store_unavailable`.
+ */
+export interface ServiceKeys {
+  create(wanted: {
+    readonly service: string;
+    readonly groups: readonly string[];
+    readonly ttlSeconds: number;
+    readonly by: Principal;
+  }): Promise<{ readonly key: ServiceKey; readonly secret: string }>;
+  /** A new key with the same groups and lifetime; the old one goes on for `overlapSeconds`. */
+  rotate(id: string, overlapSeconds: number, by: Principal): Promise<{ readonly key: ServiceKey; readonly secret: string }>;
+  /** Ends the key and the sessions that stand on it. */
+  revoke(id: string, by: Principal, reason: string): Promise<void>;
+  /** Keys that have not expired, and those that did within 90 days. */
+  list(): Promise<readonly ServiceKey[]>;
+}
+
+/** What identity is composed of; made by `createIdentity`. */
+export interface Identity {
+  readonly authenticator: Authenticator;
+  readonly logins: LoginService;
+  readonly serviceKeys: ServiceKeys;
+  readonly tokens: IssuedTokens;
+  close(): Promise<void>;
+}
+
+/** Where identity leaves its lines: the recorder, as far as identity sees it. */
+export interface IdentityRecord {
+  append(type: 'auth' | 'config', sid: string, members: string): number;
 }
