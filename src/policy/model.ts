@@ -47,6 +47,8 @@ export type Decision =
       readonly reason: 'no-permit' | 'forbidden' | 'unparsed' | 'unsupported' | 'error';
       readonly message: string;
       readonly hint: string;
+      /** Character of the text, from 1, from which on it could not be understood. */
+      readonly position?: number;
     }
   | {
       /** Only an approval by all of `approvers` would allow it. Whoever does not handle this must treat it as a denial. */

@@ -118,10 +118,9 @@ for (const minor of [0, 2]) {
     assert.equal(status, 'I');
     assert.deepEqual((await wire.query('select 1')).rows, [['1']]);
     await wire.end();
-    assert.ok(
-      stage.record().some((line) => line.type === 'intent' && line['kind'] === 'cancel'),
-      'the cancel is recorded',
-    );
+    const cancel = stage.record().findLast((line) => line.type === 'intent' && line['kind'] === 'cancel');
+    assert.ok(cancel !== undefined, 'the cancel is recorded');
+    assert.equal(stage.record().find((line) => line.type === 'result' && line['intent'] === cancel['seq'])?.['status'], 'ok');
   });
 }
 

@@ -68,7 +68,7 @@ const logins: readonly [string, () => Partial<WireOptions>, string, RegExp, stri
   ],
   ['the token of another user', () => ({ password: stage.developer.token }), '28P01', /the token was not accepted/, 'token_'],
   ['an unknown resource', () => ({ database: 'nowhere' }), '3D000', /there is no resource "nowhere"/, 'resource_unknown'],
-  ['an unknown account', () => ({ user: 'ada+root' }), '3D000', /has no account "root"/, 'resource_unknown'],
+  ['an unknown account', () => ({ user: 'ada+root' }), '3D000', /has no account "root"/, 'account_unknown'],
   ['an account that policy forbids', () => ({ user: 'ada+read-write' }), '42501', /denied/, 'denied'],
   [
     'standard_conforming_strings at start-up',
@@ -151,10 +151,19 @@ test('a log-in in clear is refused where it is not allowed', async () => {
     );
     const wire = await Wire.connect({ ...login, tls: 'ssl-request' });
     await wire.end();
-    assert.ok(readRecord(gateway.recordDir).some((line) => line.type === 'auth' && line['code'] === 'plaintext_refused'));
+    const refused = readRecord(gateway.recordDir).find((line) => line.type === 'auth' && line['code'] === 'plaintext_refused');
+    assert.deepEqual([refused?.['user'], refused?.['resource']], ['ada', 'payments']);
   } finally {
     await gateway.stop();
   }
+});
+
+test('what does not parse is refused with the place in the text', async () => {
+  const wire = await stage.connect(stage.analyst);
+  const { errors } = await wire.query("select 'é', 1 fro cards");
+  assert.deepEqual([errors[0]?.['C'], errors[0]?.['P']], ['42601', '19']);
+  assert.deepEqual((await wire.query('drop table cards')).errors[0]?.['P'], undefined);
+  await wire.end();
 });
 
 test('a target that is down, that hangs up, or that never answers is an error of its own', async () => {

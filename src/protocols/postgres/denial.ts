@@ -22,7 +22,9 @@ export const deniedExecute = (nonce: string): Buffer => message(Front.Execute, `
 
 /** The client's answer. */
 export function denialResponse(decision: Refusal): Buffer {
-  const by = decision.policies.length > 0 ? ` by policy ${decision.policies.map((id) => `"${id}"`).join(', ')}` : '';
+  // The engine's own messages name the policies already.
+  const named = decision.policies.every((id) => decision.message.includes(id));
+  const by = !named ? ` by policy ${decision.policies.map((id) => `"${id}"`).join(', ')}` : '';
   return errorResponse({
     severity: 'ERROR',
     code:
@@ -35,5 +37,6 @@ export function denialResponse(decision: Refusal): Buffer {
             : '42501',
     message: `denied${by}: ${decision.message}`,
     hint: decision.hint,
+    position: decision.kind === 'deny' ? decision.position : undefined,
   });
 }

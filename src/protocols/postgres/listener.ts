@@ -102,10 +102,9 @@ class PostgresListener implements ProtocolListener {
         new GatewayError({ code: 'login_timeout', source: 'client', phase: 'login', publicMessage: `login took longer than ${seconds} s` }),
       );
     }, seconds * 1000);
-    const attempt = { user: '', resource: '' };
-    this.#login(login, source, attempt)
+    this.#login(login, source)
       .catch((error: unknown) => {
-        this.#refused(login, source, attempt, error);
+        this.#refused(login, source, error);
       })
       .finally(() => {
         clearTimeout(timer);
@@ -113,7 +112,7 @@ class PostgresListener implements ProtocolListener {
       });
   }
 
-  async #login(login: ClientLogin, source: string, attempt: { user: string; resource: string }): Promise<void> {
+  async #login(login: ClientLogin, source: string): Promise<void> {
     const services = this.#services;
     const { config } = services;
     const arrival = await login.arrive(this.#context, config.allowPlaintextLoopback);
@@ -126,8 +125,6 @@ class PostgresListener implements ProtocolListener {
     }
     const user = login.parameters.get('user') ?? '';
     const database = login.parameters.get('database') ?? user;
-    attempt.user = user;
-    attempt.resource = database;
     if (user === '') throw clientError('login_failed', 'no user name was given in the startup packet');
     if (this.#draining)
       throw new GatewayError({ code: 'shutting_down', source: 'gateway', phase: 'login', publicMessage: 'the gateway is shutting down' });
@@ -148,7 +145,7 @@ class PostgresListener implements ProtocolListener {
     const account = resource.accounts.get(accountName);
     if (account === undefined)
       throw clientError(
-        'resource_unknown',
+        'account_unknown',
         `resource "${database}" has no account "${accountName}"`,
         `accounts: ${[...resource.accounts.keys()].join(', ')}`,
       );
@@ -250,7 +247,7 @@ class PostgresListener implements ProtocolListener {
     return new Promise((resolve, reject) => recorder.whenRecorded({ onRecorded: (error) => (error === null ? resolve() : reject(error)) }));
   }
 
-  #refused(login: ClientLogin, source: string, attempt: { user: string; resource: string }, error: unknown): void {
+  #refused(login: ClientLogin, source: string, error: unknown): void {
     const { recorder, log, masker } = this.#services;
     const known =
       error instanceof GatewayError
@@ -258,6 +255,8 @@ class PostgresListener implements ProtocolListener {
         : new GatewayError({ code: 'login_failed', source: 'client', phase: 'login', cause: error, publicMessage: 'the login failed' });
     // A name or a setting can be anything that the client has typed.
     const masked = (text: string): string => masker.string(text);
+    const user = login.parameters.get('user') ?? '';
+    const resource = login.parameters.get('database') ?? user;
     log.info('login refused', {
       code: known.code,
       source,
@@ -267,7 +266,7 @@ class PostgresListener implements ProtocolListener {
       recorder.append(
         'auth',
         '',
-        `"ok":false,"code":${jsonString(known.code)},"user":${jsonString(masked(attempt.user.slice(0, 256)))},"resource":${jsonString(masked(attempt.resource.slice(0, 256)))},"source":${jsonString(source)}`,
+        `"ok":false,"code":${jsonString(known.code)},"user":${jsonString(masked(user.slice(0, 256)))},"resource":${jsonString(masked(resource.slice(0, 256)))},"source":${jsonString(source)}`,
       );
     }
     login.socket.on('error', () => {});

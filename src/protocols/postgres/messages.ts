@@ -72,6 +72,8 @@ export interface ErrorFields {
   readonly message: string;
   readonly detail?: string | undefined;
   readonly hint?: string | undefined;
+  /** Character of the query, from 1. */
+  readonly position?: number | undefined;
 }
 
 const clean = (text: string): string => text.replaceAll('\0', ' ');
@@ -80,6 +82,7 @@ function fields(type: number, f: ErrorFields): Buffer {
   const parts = [`S${f.severity}\0V${f.severity}\0C${f.code}\0M${clean(f.message)}\0`];
   if (f.detail !== undefined) parts.push(`D${clean(f.detail)}\0`);
   if (f.hint !== undefined && f.hint !== '') parts.push(`H${clean(f.hint)}\0`);
+  if (f.position !== undefined) parts.push(`P${f.position}\0`);
   parts.push('\0');
   return message(type, parts.join(''));
 }

@@ -83,13 +83,23 @@ export class PgSession implements Cancellable {
   cancel(source: string): void {
     const { services, sid } = this.state;
     const { upstream, resource } = this.#options;
-    services.recorder.append('intent', sid, `"kind":"cancel","source":${jsonString(source)}`);
-    services.recorder.whenRecorded({
+    const { recorder } = services;
+    const intent = recorder.append('intent', sid, `"kind":"cancel","source":${jsonString(source)}`);
+    const result = (members: string): void => {
+      if (recorder.failure === null) recorder.append('result', sid, `"intent":${intent},${members}`);
+    };
+    recorder.whenRecorded({
       onRecorded: (error) => {
         if (error !== null) return;
         dial(resource, services.config.limits.loginSeconds * 1000).then(
-          ({ socket, tls }) => (tls ?? socket).end(cancelRequest(upstream.pid, upstream.secret)),
-          (cause: unknown) => services.log.warn('cancel could not be delivered', { sid, error: String(cause) }),
+          ({ socket, tls }) => {
+            (tls ?? socket).end(cancelRequest(upstream.pid, upstream.secret));
+            result('"status":"ok"');
+          },
+          (cause: unknown) => {
+            services.log.warn('cancel could not be delivered', { sid, error: String(cause) });
+            result('"status":"error","code":"upstream_unreachable"');
+          },
         );
       },
     });

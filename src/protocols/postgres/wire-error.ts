@@ -3,6 +3,7 @@ import { type ErrorFields, errorResponse } from './messages.ts';
 
 /** SQLSTATE for each code a GatewayError can carry here (PostgreSQL documentation, appendix A). */
 const SQLSTATE: Readonly<Record<string, string>> = {
+  account_unknown: '3D000',
   denied: '42501',
   frame_invalid: '08P01',
   frame_too_large: '54000',
