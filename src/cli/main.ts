@@ -2,13 +2,25 @@ import { once } from 'node:events';
 import type { Command, Io } from './command.ts';
 import { check } from './commands/check.ts';
 import { gateway } from './commands/gateway.ts';
-import { sessionsList, sessionsReplay, sessionsSearch, sessionsShow } from './commands/sessions.ts';
+import { sessionsList, sessionsReplay, sessionsShow } from './commands/sessions.ts';
+import { sessionsDenials, sessionsLogins, sessionsSearch } from './commands/sessions-search.ts';
 import { tokenIssue } from './commands/token-issue.ts';
 import { verify } from './commands/verify.ts';
 import { runCommand } from './run.ts';
 
 /** Every command; the overview lists them in this order. */
-const commands: readonly Command[] = [gateway, check, tokenIssue, sessionsList, sessionsShow, sessionsSearch, sessionsReplay, verify];
+const commands: readonly Command[] = [
+  gateway,
+  check,
+  tokenIssue,
+  sessionsList,
+  sessionsShow,
+  sessionsReplay,
+  sessionsSearch,
+  sessionsDenials,
+  sessionsLogins,
+  verify,
+];
 
 // Whoever read our output has gone (`| head`): nothing is left to say. Any other failure to write is an error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -69,6 +69,12 @@ test('help goes to stdout and exits 0, even with arguments missing', async () =>
   }
 });
 
+test('--version says which it is', async () => {
+  const { io: stub, out } = io();
+  assert.equal(await runCommand(['--version'], [command('c')], stub), 0);
+  assert.match(out.join(''), /^sluice \d+\.\d+\.\d+\n$/);
+});
+
 test('our errors are told plainly, a fault of the program with its stack', async () => {
   const fail = (error: Error): Command =>
     command('c', () => {

@@ -1,10 +1,15 @@
 import { parseArgs } from 'node:util';
 
 import { GatewayError } from '../errors.ts';
+import { VERSION } from '../session/version.ts';
 import { Arguments, type Command, type ExitCode, type Io, UsageError } from './command.ts';
 
 /** Finds the command, parses its options, runs it, and turns what it throws into an exit code. */
 export async function runCommand(argv: readonly string[], commands: readonly Command[], io: Io): Promise<ExitCode> {
+  if (argv[0] === '--version' || argv[0] === '-V') {
+    io.out(`sluice ${VERSION}\n`);
+    return 0;
+  }
   const command = commands.find(({ name }) => name.split(' ').every((word, i) => argv[i] === word));
   if (command === undefined) return noCommand(argv, commands, io);
   try {

@@ -11,11 +11,12 @@ import { recordSession, testRecorder } from '../../recording/testing.ts';
 import type { Io } from '../command.ts';
 import { runCommand } from '../run.ts';
 import { check } from './check.ts';
-import { sessionsList, sessionsReplay, sessionsSearch, sessionsShow } from './sessions.ts';
+import { sessionsList, sessionsReplay, sessionsShow } from './sessions.ts';
+import { sessionsDenials, sessionsLogins, sessionsSearch } from './sessions-search.ts';
 import { tokenIssue } from './token-issue.ts';
 import { verify } from './verify.ts';
 
-const commands = [check, tokenIssue, sessionsList, sessionsShow, sessionsSearch, sessionsReplay, verify];
+const commands = [check, tokenIssue, sessionsList, sessionsShow, sessionsSearch, sessionsDenials, sessionsLogins, sessionsReplay, verify];
 const [kind = ''] = [...protocols.keys()];
 const dir = mkdtempSync(join(tmpdir(), 'sluice-cli-'));
 after(() => rmSync(dir, { recursive: true }));
@@ -107,6 +108,13 @@ test('token issue prints a token the gateway takes, and nothing else', async () 
   assert.deepEqual([principal.kind, principal.groups, principal.credential.expiresAt], ['service', ['a', 'b'], 1_900_000]);
 });
 
+test('token issue warns of a token without groups, on stderr', async () => {
+  const { code, out, err } = await run('token', 'issue', '--config', config, '--user', 'ann', '--ttl', '15m');
+  assert.equal(code, 0);
+  assert.match(out, /^[\w-]+\.[\w-]+\.[\w-]+\n$/);
+  assert.match(err, /^warning: no --group: .*denied\n$/);
+});
+
 test('token issue refuses what it cannot issue', async () => {
   for (const argv of [
     ['--user', 'a'],
@@ -151,6 +159,31 @@ test('sessions are listed, shown, searched and replayed, and each reading is rec
   assert.match(lines, /"type":"read".*"command":"sessions replay","args":\["sid-1"\]/);
   assert.match(lines, /"command":"sessions search","args":\["text=card \*+1111"\]/);
   assert.doesNotMatch(lines, /4111111111111111/);
+});
+
+test('denials and log-ins are listed, in text and as JSON', async () => {
+  const place = join(dir, 'events');
+  mkdirSync(place);
+  const file = join(dir, 'events.yaml');
+  writeFileSync(file, good.replace('name: gw-1', 'name: gw, data_dir: ./events'));
+  const recorder = testRecorder(place);
+  recorder.append('auth', 's1', '"ok":true,"user":"ann","source":"127.0.0.1:5","credential":"t1"');
+  recorder.append('session', 's1', '"event":"start","principal":{"name":"ann"},"target":{"resource":"payments"}');
+  recorder.append('intent', 's1', '"kind":"query","text":"select 1"');
+  recorder.append('deny', 's1', '"kind":"query","policies":["p"],"text":"drop table cards","reason":"forbidden","message":"no drop by p"');
+  recorder.append('auth', '', '"ok":false,"code":"token_expired","user":"bob","resource":"payments","source":"127.0.0.1:6"');
+  await recorder.close();
+  const denials = await run('sessions', 'denials', '--config', file);
+  assert.match(denials.out, /^2026-01-31\S+ {2}s1 {2}ann@payments {2}DENIED \(no drop by p\) {2}drop table cards\n$/);
+  const json = await run('sessions', 'denials', '--user', 'ann', '--since', '2026-01-31', '--config', file, '--json');
+  assert.deepEqual((JSON.parse(json.out) as { policies: string[] }).policies, ['p']);
+  assert.equal((await run('sessions', 'denials', '--user', 'bob', '--config', file)).out, '');
+  assert.match(
+    (await run('sessions', 'logins', '--config', file)).out,
+    /ann@payments .* ok {2}session s1\n.*bob@payments .* REFUSED token_expired\n$/,
+  );
+  assert.match((await run('sessions', 'logins', '--failed', '--config', file)).out, /^\S+ {2}bob@payments [^\n]*\n$/);
+  assert.equal((await run('sessions', 'logins', '--since', 'yesterday', '--config', file)).code, 2);
 });
 
 test('verify says whether the record holds', async () => {

@@ -37,6 +37,8 @@ export const tokenIssue: Command = {
       if (error instanceof RangeError) throw new UsageError(error.message);
       throw error;
     }
+    if (request.groups.length === 0)
+      io.err(`warning: no --group: policies that speak of groups permit ${user} nothing, and what none permits is denied\n`);
     io.out(`${token}\n`);
     return 0;
   },
