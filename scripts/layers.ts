@@ -13,7 +13,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   io: ['errors'],
   policy: ['errors', 'native'],
   config: ['errors', 'policy'],
-  store: ['errors', 'policy', 'config'],
+  store: ['errors', 'native', 'policy', 'config'],
   identity: ['errors', 'policy', 'config', 'store'],
   recording: ['errors', 'native', 'policy', 'config', 'identity'],
   workers: ['errors', 'native', 'io', 'config'],

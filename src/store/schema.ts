@@ -1,4 +1,4 @@
-import type { ColumnType, Generated, GeneratedAlways, JSONColumnType } from 'kysely';
+import type { ColumnType, JSONColumnType } from 'kysely';
 
 /** Tables of the control store. Times are bigint milliseconds since the epoch, as the gateways' clocks give them. */
 export interface ControlSchema {
@@ -13,7 +13,7 @@ export interface ControlSchema {
   grants: GrantTable;
   grant_votes: VoteTable;
   gateways: GatewayTable;
-  record_index: RecordIndexTable;
+  seal_check: SealCheckTable;
 }
 
 /** int8 comes as text from one driver and as bigint from another: the store gives numbers. */
@@ -153,18 +153,8 @@ export interface GatewayTable {
   seen_at: Milliseconds;
 }
 
-/** Where a session is in the record: made from the segments, and can always be made again. */
-export interface RecordIndexTable {
-  id: GeneratedAlways<number>;
-  sid: string;
-  chain: string;
-  segment: string;
-  seq: number;
-  started_at: Milliseconds;
-  ended_at: Milliseconds | null;
-  user_name: string;
-  resource: string;
-  account: string;
-  operations: Generated<number>;
-  denied: Generated<number>;
+/** One row: a value sealed with the key of the store, by which a gateway with another key is found out. */
+export interface SealCheckTable {
+  id: number;
+  sealed: Uint8Array;
 }
