@@ -122,17 +122,22 @@ export function lineage(catalog: number, buf: Uint8Array, off: number, len: numb
 // ---------------------------------------------------------------- policy (native/policy)
 
 /**
- * Compiles Cedar policies. `spec` is JSON `{ "schema": "<Cedar schema text>", "files": [{ "name": "x.cedar", "text": "..." }] }`.
+ * Compiles Cedar policies. `spec` is JSON
+ * `{ "schema": "<Cedar schema text>", "files": [{ "name": "x.cedar", "text": "..." }], "resources": ["payments"] }`. With `resources`
+ * a policy that names an entity below another one is refused. The context of every action must have `approvedBy: Set<String>`.
  * Throws with one line per problem: `x.cedar:3:14: message; what to write instead`.
  */
 export function compilePolicies(spec: string): number;
 export function dropPolicies(policies: number): void;
-/** The policies of a set in the order of the files, as JSON `[{ "id", "effect": "permit"|"forbid", "file", "line", "hint" }]`. */
+/** The policies of a set in the order of the files, as JSON
+ * `[{ "id", "effect": "permit"|"forbid", "file", "line", "hint", "approvers": [{ "group", "needed" }] }]`. */
 export function listPolicies(policies: number): string;
 /**
- * Decides one request. `request` is JSON
- * `{ "principal": {"type","id"}, "groups": [..], "action": "..", "resource": {"type","id","parents":[{"type","id"}],"attrs":{..}}, "context": {..} }`;
- * `parents` are all ancestors, `attrs` may be left out; values are strings, integers, booleans and arrays of strings.
- * Returns JSON `{ "allow": bool, "policies": [id], "errors": [message] }`; an evaluation error is a denial.
+ * Decides one request: every part must be allowed. `request` is JSON
+ * `{ "principal": {"type","id"}, "groups": [..], "context": {..}, "approvedBy": [group], "parts": [{ "action": "..", "resource":
+ * {"type","id","parents":[{"type","id"}],"attrs":{..}} }] }`; `parents` are all ancestors; `attrs` and `approvedBy` may be left
+ * out; values are strings, integers, booleans and arrays of strings.
+ * Returns JSON `{ "kind": "allow"|"deny"|"approve", "policies": [id], "part": index, "approvers": [{ "group", "needed" }],
+ * "errors": [message] }`: `approve` when approval by all approvers, and nothing less, would allow it; an evaluation error is a denial.
  */
 export function decidePolicy(policies: number, request: string): string;

@@ -4,7 +4,8 @@ import { basename, join } from 'node:path';
 
 import { compilePolicies, decidePolicy, dropPolicies, listPolicies } from '../../native/binding/index.js';
 import { GatewayError } from '../errors.ts';
-import type { Decision, ObjectRef, Operation, PolicyEngine, Principal, Target } from './model.ts';
+import { authAge, type Evidence, evidenceOf } from './evidence.ts';
+import type { ApproverGroup, Decision, ObjectRef, Operation, PolicyEngine, Principal, Target } from './model.ts';
 import { cedarSchema } from './schema.ts';
 import type { ObjectType, ProtocolVocabulary } from './vocabulary.ts';
 
@@ -20,14 +21,39 @@ export interface PolicySummary {
   readonly file: string;
   readonly line: number;
   readonly hint: string;
+  /** Groups whose approval lifts it. */
+  readonly approvers: readonly ApproverGroup[];
+}
+
+export interface EngineOptions {
+  /** Names of all resources: policies that name another one are refused. Absent: names are not checked. */
+  readonly resources?: readonly string[];
+  /** Values of the claim `acr` that stand for several factors. */
+  readonly mfaClasses?: readonly string[];
+  /** ms since the epoch. */
+  readonly now?: () => number;
 }
 
 /** What decidePolicy answers. */
 interface Answer {
-  readonly allow: boolean;
+  readonly kind: Decision['kind'];
   readonly policies: readonly string[];
+  /** Index of the part that is not allowed. */
+  readonly part: number;
+  readonly approvers: readonly ApproverGroup[];
   readonly errors: readonly string[];
 }
+
+/** What is the same for all operations of a principal: the beginning of its requests, and of their context. */
+interface Known {
+  readonly who: string;
+  readonly evidence: Evidence;
+  readonly facts: string;
+}
+
+/** Decisions are remembered by everything that policies can see; longer requests are rare, and not kept. */
+const MAX_REMEMBERED = 4096;
+const MAX_REMEMBERED_LENGTH = 4096;
 
 /** Decides by the Cedar policies of one directory. Immutable: to reload, load another and `close` this one. */
 export class CedarEngine implements PolicyEngine {
@@ -36,84 +62,111 @@ export class CedarEngine implements PolicyEngine {
   readonly #id: number;
   readonly #hints: ReadonlyMap<string, string>;
   readonly #objectTypes: ReadonlyMap<string, ObjectType>;
+  readonly #mfaClasses: readonly string[];
+  /** Null when no policy asks how long ago somebody logged in: then decisions do not depend on the time. */
+  readonly #now: (() => number) | null;
+  readonly #known = new WeakMap<Principal, Known>();
+  readonly #remembered = new Map<string, Answer>();
+  #closed = false;
 
   /** Throws GatewayError `policy_invalid` with one line per problem, `file:line:column: message; hint`. */
-  constructor(files: readonly PolicyFile[], vocabularies: readonly ProtocolVocabulary[]) {
+  constructor(files: readonly PolicyFile[], vocabularies: readonly ProtocolVocabulary[], options: EngineOptions = {}) {
     const schema = cedarSchema(vocabularies);
+    const { resources, mfaClasses = [], now = Date.now } = options;
     try {
-      this.#id = compilePolicies(JSON.stringify({ schema, files }));
+      this.#id = compilePolicies(JSON.stringify({ schema, files, resources }));
     } catch (error) {
       throw invalid(error instanceof Error ? error.message : String(error), error);
     }
     this.policies = JSON.parse(listPolicies(this.#id)) as PolicySummary[];
     this.#hints = new Map(this.policies.filter((policy) => policy.hint !== '').map((policy) => [policy.id, policy.hint]));
     this.#objectTypes = new Map(vocabularies.flatMap((vocabulary) => vocabulary.objectTypes.map((type) => [type.name, type])));
+    this.#mfaClasses = mfaClasses;
+    this.#now = files.some((file) => file.text.includes('authAge')) ? now : null;
     this.snapshot = snapshotOf(schema, files);
   }
 
   /** Frees the native side. Decisions after this are denials. */
   close(): void {
+    this.#closed = true;
+    this.#remembered.clear();
     dropPolicies(this.#id);
+  }
+
+  scope(principal: Principal): string {
+    const { who, evidence, facts } = this.#knownOf(principal);
+    return `${who}${facts}${this.#authAge(evidence)}`;
   }
 
   /**
    * Every object is authorized with its own action. The operation's own action is authorized too: on the resource, unless one of
-   * the objects carries it. So `COPY t TO PROGRAM` needs `copy_to` on the table and `copy_program` on the resource. All
-   * must allow; the first that does not decides. Allowed: the policies of all, in order, once each.
+   * the objects carries it. So `COPY t TO PROGRAM` needs `copy_to` on the table and `copy_program` on the resource. All must
+   * allow; the first that nobody's approval would allow denies. Allowed: the policies of all, in order, once each.
    */
-  decide(principal: Principal, target: Target, operation: Operation): Decision {
-    // The parts that all requests of this operation share are serialized once.
-    const who = `{"principal":${JSON.stringify({ type: principal.kind === 'user' ? 'User' : 'Service', id: principal.name })},"groups":${JSON.stringify(principal.groups)}`;
-    const context = JSON.stringify({ ...operation.attributes, account: target.account, resource: target.resource, kind: target.kind });
-    const allowedBy = new Set<string>();
+  decide(principal: Principal, target: Target, operation: Operation, approvedBy: readonly string[] = []): Decision {
+    const { who, evidence, facts } = this.#knownOf(principal);
+    const resource = JSON.stringify(target.resource);
+    const parts: string[] = [];
     let ownActionDone = false;
     for (const object of operation.objects) {
       ownActionDone ||= object.action === operation.action;
-      const resource = this.#describe(target, object);
-      if (resource === null) return this.#failed(`objects of type ${object.type} are unknown to policy`);
-      const denied = this.#one(
-        `${who},"action":${JSON.stringify(object.action)},"resource":${resource},"context":${context}}`,
-        object.action,
-        object.path,
-        allowedBy,
-      );
-      if (denied !== null) return denied;
+      const described = this.#describe(target, object);
+      if (described === null) return this.#failed(`objects of type ${object.type} are unknown to policy`);
+      parts.push(`{"action":${JSON.stringify(object.action)},"resource":${described}}`);
     }
-    if (!ownActionDone) {
-      const resource = JSON.stringify({ type: 'Resource', id: target.resource });
-      const denied = this.#one(
-        `${who},"action":${JSON.stringify(operation.action)},"resource":${resource},"context":${context}}`,
-        operation.action,
-        target.resource,
-        allowedBy,
-      );
-      if (denied !== null) return denied;
-    }
-    return { kind: 'allow', policies: [...allowedBy], snapshot: this.snapshot };
+    if (!ownActionDone) parts.push(`{"action":${JSON.stringify(operation.action)},"resource":{"type":"Resource","id":${resource}}}`);
+    // Of names that are there twice the last one counts: what the operation says of itself cannot replace what is known here.
+    const attributes = JSON.stringify(operation.attributes).slice(0, -1);
+    const granted = principal.groups.includes(`${target.resource}/${target.account}`);
+    const context = `${attributes}${attributes.length > 1 ? ',' : ''}"account":${JSON.stringify(target.account)},"resource":${resource},"kind":${JSON.stringify(target.kind)},"granted":${granted},"authAge":${this.#authAge(evidence)},${facts}}`;
+    const approvals = approvedBy.length === 0 ? '' : `,"approvedBy":${JSON.stringify(approvedBy)}`;
+    const answer = this.#ask(`${who},"context":${context}${approvals},"parts":[${parts.join(',')}]}`);
+    return typeof answer === 'string' ? this.#failed(answer) : this.#decision(answer, target, operation);
   }
 
-  #one(request: string, action: string, object: string, allowedBy: Set<string>): Decision | null {
+  #ask(request: string): Answer | string {
+    // A closed engine has nothing to go by, whatever it remembers.
+    if (this.#closed) return 'the policies are no longer in force';
+    const remembered = this.#remembered.get(request);
+    if (remembered !== undefined) return remembered;
     let answer: Answer;
     try {
       answer = JSON.parse(decidePolicy(this.#id, request)) as Answer;
     } catch (error) {
-      return this.#failed(error instanceof Error ? error.message : String(error));
+      return error instanceof Error ? error.message : String(error);
     }
-    if (answer.allow) {
-      for (const id of answer.policies) allowedBy.add(id);
-      return null;
+    if (request.length <= MAX_REMEMBERED_LENGTH) {
+      if (this.#remembered.size >= MAX_REMEMBERED) this.#remembered.clear();
+      this.#remembered.set(request, answer);
     }
-    if (answer.errors.length > 0) return this.#failed(answer.errors.join('; '), answer.policies);
-    const forbidden = answer.policies.length > 0;
-    const hint = answer.policies.map((id) => this.#hints.get(id)).find((text) => text !== undefined);
+    return answer;
+  }
+
+  #decision(answer: Answer, target: Target, operation: Operation): Decision {
+    const { kind, policies, approvers } = answer;
+    if (kind === 'allow') return { kind, policies, snapshot: this.snapshot };
+    if (answer.errors.length > 0) return this.#failed(answer.errors.join('; '), policies);
+    const object = operation.objects[answer.part];
+    const what = object === undefined ? `${operation.action} on ${target.resource}` : `${object.action} on ${object.path}`;
+    const hint = policies.map((id) => this.#hints.get(id)).find((text) => text !== undefined);
+    if (kind === 'approve') {
+      const by = approvers.map(({ group, needed }) => (needed === 1 ? group : `${needed} of ${group}`)).join(' and ');
+      return {
+        kind,
+        policies,
+        snapshot: this.snapshot,
+        approvers,
+        message: `${what} needs approval by ${by}`,
+        hint: hint ?? `ask ${by} to approve it`,
+      };
+    }
+    const forbidden = policies.length > 0;
     return {
       kind: 'deny',
-      policies: answer.policies,
+      policies,
       snapshot: this.snapshot,
       reason: forbidden ? 'forbidden' : 'no-permit',
-      message: forbidden
-        ? `${action} on ${object} is forbidden by policy ${answer.policies.join(', ')}`
-        : `no policy permits ${action} on ${object}`,
+      message: forbidden ? `${what} is forbidden by policy ${policies.join(', ')}` : `no policy permits ${what}`,
       hint: hint ?? (forbidden ? '' : 'ask for membership in a group that may do this'),
     };
   }
@@ -127,6 +180,26 @@ export class CedarEngine implements PolicyEngine {
       message: `the policy decision failed: ${why}`,
       hint: 'tell whoever runs the gateway: this is an error in its policies, not in the request',
     };
+  }
+
+  #knownOf(principal: Principal): Known {
+    let known = this.#known.get(principal);
+    if (known === undefined) {
+      const evidence = evidenceOf(principal, this.#mfaClasses);
+      const { mfa, acr, amr } = evidence;
+      const facts = JSON.stringify({ issuer: principal.issuer, mfa, acr, amr });
+      known = {
+        who: `{"principal":${JSON.stringify({ type: principal.kind === 'user' ? 'User' : 'Service', id: principal.name })},"groups":${JSON.stringify(principal.groups)}`,
+        evidence,
+        facts: facts.slice(1, -1),
+      };
+      this.#known.set(principal, known);
+    }
+    return known;
+  }
+
+  #authAge(evidence: Evidence): number {
+    return this.#now === null ? -1 : authAge(evidence, this.#now());
   }
 
   /** The object as the request's `resource`, or null for a type no vocabulary has. */
@@ -150,7 +223,12 @@ export class CedarEngine implements PolicyEngine {
  * Loads every `*.cedar` file of a directory, in order of name. `label` is the directory as problems should name it.
  * Throws GatewayError `policy_invalid`: unreadable, no policies at all, or problems in them.
  */
-export function loadPolicies(dir: string, vocabularies: readonly ProtocolVocabulary[], label = dir): CedarEngine {
+export function loadPolicies(
+  dir: string,
+  vocabularies: readonly ProtocolVocabulary[],
+  label = dir,
+  options: EngineOptions = {},
+): CedarEngine {
   let files: PolicyFile[];
   try {
     const names = readdirSync(dir)
@@ -165,7 +243,7 @@ export function loadPolicies(dir: string, vocabularies: readonly ProtocolVocabul
   }
   // Without policies everything is denied: surely not meant, so say it at start and not at the first statement.
   if (files.length === 0) throw invalid(`${label}: no *.cedar file here; without policies everything is denied`);
-  return new CedarEngine(files, vocabularies);
+  return new CedarEngine(files, vocabularies, options);
 }
 
 /** SHA-256 over the schema and each file's base name and text, every part preceded by its length. The directory does not count. */

@@ -74,6 +74,11 @@ export interface ApproverGroup {
 export interface PolicyEngine {
   /** `approvedBy`: groups that have approved this very operation. */
   decide(principal: Principal, target: Target, operation: Operation, approvedBy?: readonly string[]): Decision;
+  /**
+   * Everything of the principal, and of the time, that its decisions depend on: while this and the engine are the same, a decision
+   * taken before still holds.
+   */
+  scope(principal: Principal): string;
   /** SHA-256 over the policy files and schema, hex. */
   readonly snapshot: string;
 }

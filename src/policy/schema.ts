@@ -2,7 +2,18 @@ import { GatewayError } from '../errors.ts';
 import type { ProtocolVocabulary } from './vocabulary.ts';
 
 /** Attributes the engine adds to the context of every operation. */
-export const commonContext = { account: 'String', resource: 'String', kind: 'String' } as const;
+export const commonContext = {
+  account: 'String',
+  resource: 'String',
+  kind: 'String',
+  granted: 'Bool',
+  issuer: 'String',
+  mfa: 'Bool',
+  acr: 'String',
+  amr: 'Set<String>',
+  authAge: 'Long',
+  approvedBy: 'Set<String>',
+} as const;
 
 /** Entity types the schema itself declares. */
 const reservedTypes: readonly string[] = ['Group', 'User', 'Service', 'Resource', 'Action'];

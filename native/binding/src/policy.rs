@@ -54,7 +54,7 @@ pub fn list_policies(policies: u32) -> Result<String> {
 pub fn decide_policy(policies: u32, request: String) -> Result<String> {
     guarded("decidePolicy", || {
         let request: Request = serde_json::from_str(&request).map_err(|error| argument("decidePolicy", &error))?;
-        let answer = find("decidePolicy", policies)?.decide(request);
+        let answer = find("decidePolicy", policies)?.decide(&request);
         serde_json::to_string(&answer).map_err(|error| argument("decidePolicy", &error))
     })
 }

@@ -4,12 +4,15 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use cedar_policy::{
-    ActionConstraint, Authorizer, Entities, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode, ValidationWarning, Validator,
+    ActionConstraint, Authorizer, Entities, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, Schema, ValidationMode,
+    ValidationWarning, Validator,
 };
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
 
+use crate::approvers::{self, ApproverGroup};
 use crate::diagnostic::Problem;
+use crate::resources;
 
 /// What to compile.
 #[derive(Debug, Deserialize)]
@@ -19,6 +22,9 @@ pub struct Spec {
     pub schema: String,
     /// The policy files; together they are one policy set.
     pub files: Vec<PolicyFile>,
+    /// Every resource there is; a policy that names another one is refused. Absent: names are not checked.
+    #[serde(default)]
+    pub resources: Option<Vec<String>>,
 }
 
 /// One policy file.
@@ -50,7 +56,7 @@ impl fmt::Display for CompileError {
 impl std::error::Error for CompileError {}
 
 /// Annotations that mean something here. Any other is a mistake: it would be ignored without a word.
-const ANNOTATIONS: [&str; 2] = ["id", "hint"];
+const ANNOTATIONS: [&str; 3] = ["id", "hint", "approvers"];
 
 /// The longest policy id, in bytes: ids go into every line of the record.
 const MAX_ID: usize = 100;
@@ -60,6 +66,10 @@ pub struct Policies {
     pub(crate) schema: Schema,
     pub(crate) authorizer: Authorizer,
     pub(crate) actions: HashMap<String, ActionSlice>,
+    /// Parsing the name of an entity type costs more than a decision.
+    pub(crate) types: HashMap<String, EntityTypeName>,
+    /// Forbids that ask for approval, by id.
+    pub(crate) approvers: HashMap<String, Vec<ApproverGroup>>,
     summaries: Vec<PolicySummary>,
 }
 
@@ -93,6 +103,8 @@ pub struct PolicySummary {
     pub line: usize,
     /// From `@hint`, else empty.
     pub hint: String,
+    /// From `@approvers`: the groups whose approval lifts this forbid.
+    pub approvers: Vec<ApproverGroup>,
 }
 
 impl Policies {
@@ -120,13 +132,22 @@ impl Policies {
                 }
             };
             let named = name_policies(file, &parsed, &mut summaries, &mut problems);
+            if let Some(known) = &spec.resources {
+                for policy in &named {
+                    problems.extend(resources::check(&file.name, &file.text, offset_of(policy), policy, known));
+                }
+            }
             validate(&validator, file, &named, &mut problems);
             all.extend(named);
         }
         if problems.is_empty() {
             match slice_by_action(&schema, &all) {
                 Ok(actions) => {
+                    let asking = summaries.iter().filter(|policy| !policy.approvers.is_empty());
+                    let approvers = asking.map(|policy| (policy.id.clone(), policy.approvers.clone())).collect();
                     return Ok(Self {
+                        types: schema.entity_types().map(|name| (name.to_string(), name.clone())).collect(),
+                        approvers,
                         schema,
                         authorizer: Authorizer::new(),
                         actions,
@@ -188,6 +209,15 @@ fn offset_of(policy: &Policy) -> usize {
     }
 }
 
+fn approvers_of(policy: &Policy) -> Result<Vec<ApproverGroup>, approvers::Flaw> {
+    let json = policy.to_json().map_err(|error| approvers::Flaw::unreadable(&error.to_string()))?;
+    approvers::read(
+        policy.annotation("approvers"),
+        policy.effect() == cedar_policy::Effect::Forbid,
+        &json,
+    )
+}
+
 /// Gives each policy the id its annotation states.
 fn name_policies(file: &PolicyFile, parsed: &PolicySet, summaries: &mut Vec<PolicySummary>, problems: &mut Vec<Problem>) -> Vec<Policy> {
     for template in parsed.templates() {
@@ -218,6 +248,21 @@ fn name_policies(file: &PolicyFile, parsed: &PolicySet, summaries: &mut Vec<Poli
                 problem(&format!("unknown annotation @{key}"), &hint);
             }
         }
+        let approvers = match approvers_of(policy) {
+            Ok(approvers) => approvers,
+            Err(flaw) => {
+                let at = file
+                    .text
+                    .get(offset..)
+                    .and_then(|rest| rest.find(flaw.at))
+                    .map_or(offset, |found| offset + found);
+                problems.push(Problem::at(&file.name, &file.text, at, &flaw.message, Some(&flaw.hint)));
+                Vec::new()
+            }
+        };
+        let mut problem = |message: &str, hint: &str| {
+            problems.push(Problem::at(&file.name, &file.text, offset, message, Some(hint)));
+        };
         let id = policy.annotation("id").unwrap_or_default();
         let mut named_here = false;
         if id.is_empty() {
@@ -243,6 +288,7 @@ fn name_policies(file: &PolicyFile, parsed: &PolicySet, summaries: &mut Vec<Poli
                 file: file.name.clone(),
                 line: Problem::at(&file.name, &file.text, offset, "", None).line,
                 hint: policy.annotation("hint").unwrap_or_default().to_owned(),
+                approvers,
             });
         }
         // A policy without a usable id is still validated, under an id no annotation can state, to report all at once.

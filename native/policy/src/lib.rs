@@ -3,10 +3,13 @@
 //! It knows no protocol: the schema names the actions, the object types and the context. It fails closed: a request that
 //! does not fit the schema, and any error while a policy is evaluated, is a denial.
 
+mod approvers;
 mod compile;
 mod decide;
 mod diagnostic;
+mod resources;
 
-pub use compile::{CompileError, Policies, PolicyFile, Spec};
-pub use decide::{Answer, EntityRef, Request, ResourceRef};
+pub use approvers::ApproverGroup;
+pub use compile::{CompileError, Policies, PolicyFile, PolicySummary, Spec};
+pub use decide::{Answer, EntityRef, Kind, Part, Request, ResourceRef};
 pub use diagnostic::Problem;

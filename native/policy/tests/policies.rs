@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-use sluice_policy::{Answer, Policies, PolicyFile, Request, Spec};
+use sluice_policy::{Answer, Kind, Policies, PolicyFile, Request, Spec};
 
 const SCHEMA: &str = r#"
 entity Group;
@@ -11,13 +11,17 @@ entity Service in [Group];
 entity Resource;
 entity Schema in [Resource];
 entity Table in [Schema, Resource] { "schema": String };
-type Facts = { "size": Long, "names": Set<String>, "hasWhere": Bool };
+type Facts = { "size": Long, "names": Set<String>, "hasWhere": Bool, "approvedBy": Set<String> };
 action "read";
 action "select" in [Action::"read"] appliesTo { principal: [User, Service], resource: [Resource, Table], context: Facts };
 action "update" appliesTo { principal: [User, Service], resource: [Resource, Table], context: Facts };
 "#;
 
 fn compile(texts: &[&str]) -> Result<Policies, String> {
+    compile_knowing(texts, None)
+}
+
+fn compile_knowing(texts: &[&str], resources: Option<&[&str]>) -> Result<Policies, String> {
     let files = texts
         .iter()
         .enumerate()
@@ -29,6 +33,7 @@ fn compile(texts: &[&str]) -> Result<Policies, String> {
     Policies::compile(&Spec {
         schema: SCHEMA.to_owned(),
         files,
+        resources: resources.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
     })
     .map_err(|error| error.to_string())
 }
@@ -37,21 +42,36 @@ fn problems(texts: &[&str]) -> Vec<String> {
     compile(texts).expect_err("must not compile").lines().map(str::to_owned).collect()
 }
 
-fn request(action: &str, context: &str) -> Request {
+/// Asks for the actions, each on the same table, with what was approved.
+fn ask(actions: &[&str], context: &str, approved: &[&str]) -> Request {
+    let parts: Vec<String> = actions
+        .iter()
+        .map(|action| {
+            format!(
+                r#"{{"action":"{action}","resource":{{"type":"Table","id":"payments/public.cards","parents":
+        [{{"type":"Schema","id":"payments/public"}},{{"type":"Resource","id":"payments"}}],"attrs":{{"schema":"public"}}}}}}"#
+            )
+        })
+        .collect();
     let text = format!(
-        r#"{{"principal":{{"type":"User","id":"dev1"}},"groups":["analysts"],"action":"{action}",
-        "resource":{{"type":"Table","id":"payments/public.cards","parents":[{{"type":"Schema","id":"payments/public"}},
-        {{"type":"Resource","id":"payments"}}],"attrs":{{"schema":"public"}}}},"context":{context}}}"#
+        r#"{{"principal":{{"type":"User","id":"dev1"}},"groups":["analysts"],"context":{context},"approvedBy":{approved:?},"parts":[{}]}}"#,
+        parts.join(",")
     );
     serde_json::from_str(&text).unwrap()
+}
+
+fn request(action: &str, context: &str) -> Request {
+    ask(&[action], context, &[])
 }
 
 const FACTS: &str = r#"{"size":1,"names":["a","b"],"hasWhere":false}"#;
 
 fn answer(allow: bool, policies: &[&str]) -> Answer {
     Answer {
-        allow,
+        kind: if allow { Kind::Allow } else { Kind::Deny },
         policies: policies.iter().map(|id| (*id).to_owned()).collect(),
+        part: 0,
+        approvers: Vec::new(),
         errors: Vec::new(),
     }
 }
@@ -64,8 +84,8 @@ fn permits_and_forbids_decide_by_their_ids() {
            @id("where") @hint("add WHERE") forbid(principal, action == Action::"update", resource) unless { context.hasWhere };"#,
     ])
     .unwrap();
-    assert_eq!(policies.decide(request("select", FACTS)), answer(true, &["read"]));
-    assert_eq!(policies.decide(request("update", FACTS)), answer(false, &["where"]));
+    assert_eq!(policies.decide(&request("select", FACTS)), answer(true, &["read"]));
+    assert_eq!(policies.decide(&request("update", FACTS)), answer(false, &["where"]));
     let summaries: Vec<_> = policies
         .summaries()
         .iter()
@@ -84,8 +104,8 @@ fn permits_and_forbids_decide_by_their_ids() {
 #[test]
 fn what_no_policy_permits_is_denied_by_none() {
     let policies = compile(&[r#"@id("s") permit(principal is Service, action, resource);"#]).unwrap();
-    assert_eq!(policies.decide(request("select", FACTS)), answer(false, &[]));
-    assert_eq!(compile(&[]).unwrap().decide(request("select", FACTS)), answer(false, &[]));
+    assert_eq!(policies.decide(&request("select", FACTS)), answer(false, &[]));
+    assert_eq!(compile(&[]).unwrap().decide(&request("select", FACTS)), answer(false, &[]));
 }
 
 #[test]
@@ -94,15 +114,15 @@ fn an_evaluation_error_is_a_denial() {
     let policies = compile(&[r#"@id("all") permit(principal, action, resource);
            @id("sum") forbid(principal, action, resource) when { context.size + 9223372036854775807 > 5 };"#])
     .unwrap();
-    let answer = policies.decide(request("select", FACTS));
-    assert!(!answer.allow);
+    let answer = policies.decide(&request("select", FACTS));
+    assert_eq!(answer.kind, Kind::Deny);
     assert_eq!(answer.errors.len(), 1);
 }
 
 #[test]
 fn a_request_outside_the_schema_is_a_denial() {
     let policies = compile(&[r#"@id("all") permit(principal, action, resource);"#]).unwrap();
-    assert!(policies.decide(request("select", FACTS)).allow);
+    assert_eq!(policies.decide(&request("select", FACTS)).kind, Kind::Allow);
     for (action, context) in [
         ("selekt", FACTS),
         ("read", FACTS),
@@ -110,8 +130,8 @@ fn a_request_outside_the_schema_is_a_denial() {
         ("select", r#"{"size":"1","names":[],"hasWhere":true}"#),
         ("select", r#"{"size":1,"names":[],"hasWhere":true,"more":1}"#),
     ] {
-        let answer = policies.decide(request(action, context));
-        assert!(!answer.allow && answer.errors.len() == 1, "{action} {context}");
+        let answer = policies.decide(&request(action, context));
+        assert!(answer.kind == Kind::Deny && answer.errors.len() == 1, "{action} {context}");
     }
 }
 
@@ -179,7 +199,190 @@ fn a_broken_schema_is_reported_as_such() {
     let error = Policies::compile(&Spec {
         schema: "entity User in [Nowhere];".into(),
         files: vec![],
+        resources: None,
     })
     .expect_err("must not compile");
     assert!(error.to_string().starts_with("schema:1:"), "{error}");
+}
+
+const PERMIT: &str = r#"@id("all") permit(principal, action, resource);"#;
+
+/// `name:needed` of each approver.
+fn asked(answer: &Answer) -> Vec<String> {
+    answer
+        .approvers
+        .iter()
+        .map(|approver| format!("{}:{}", approver.group, approver.needed))
+        .collect()
+}
+
+#[test]
+fn a_forbid_with_approvers_asks_for_them() {
+    let policies = compile(&[
+        PERMIT,
+        r#"@id("where") @approvers("dba") forbid(principal, action == Action::"update", resource)
+           unless { context.hasWhere || context.approvedBy.contains("dba") };"#,
+    ])
+    .unwrap();
+    let answer = policies.decide(&ask(&["update"], FACTS, &[]));
+    assert_eq!((answer.kind, asked(&answer)), (Kind::Approve, vec!["dba:1".to_owned()]));
+    assert_eq!(answer.policies, ["where"]);
+    let with_where = r#"{"size":1,"names":[],"hasWhere":true}"#;
+    assert_eq!(policies.decide(&ask(&["update"], with_where, &[])).kind, Kind::Allow);
+    assert_eq!(policies.decide(&ask(&["update"], FACTS, &["dba"])).kind, Kind::Allow);
+    assert_eq!(policies.decide(&ask(&["update"], FACTS, &["security"])).kind, Kind::Approve);
+}
+
+#[test]
+fn approvers_of_all_forbids_and_parts_are_united() {
+    let policies = compile(&[
+        PERMIT,
+        r#"@id("a") @approvers("dba, security:2") forbid(principal, action == Action::"update", resource)
+           unless { context.approvedBy.containsAll(["security", "dba"]) };
+           @id("b") @approvers("dba:3") forbid(principal, action, resource) when { context.size > 0 } unless { context.approvedBy.contains("dba") };"#,
+    ])
+    .unwrap();
+    let answer = policies.decide(&ask(&["select", "update"], FACTS, &[]));
+    assert_eq!(answer.kind, Kind::Approve);
+    assert_eq!(asked(&answer), ["dba:3", "security:2"]);
+    assert_eq!(answer.policies, ["b", "a"]);
+    let rest = policies.decide(&ask(&["update"], FACTS, &["dba"]));
+    assert_eq!((rest.kind, rest.policies), (Kind::Approve, vec!["a".to_owned()]));
+}
+
+#[test]
+fn what_no_approval_lifts_is_a_denial() {
+    let asking = r#"@id("ask") @approvers("dba") forbid(principal, action, resource) unless { context.approvedBy.contains("dba") };"#;
+    let never = r#"@id("never") forbid(principal, action == Action::"update", resource);"#;
+    // Nothing permits it: approvers are not asked in vain.
+    assert_eq!(
+        compile(&[asking]).unwrap().decide(&ask(&["select"], FACTS, &[])),
+        answer(false, &[])
+    );
+    let policies = compile(&[PERMIT, asking, never]).unwrap();
+    let mixed = policies.decide(&ask(&["select", "update"], FACTS, &[]));
+    assert_eq!((mixed.kind, mixed.part), (Kind::Deny, 1));
+    assert!(mixed.policies.contains(&"never".to_owned()) && mixed.approvers.is_empty());
+    let overflow = r#"@id("sum") forbid(principal, action, resource) when { context.size + 9223372036854775807 > 5 };"#;
+    let broken = compile(&[PERMIT, asking, overflow]).unwrap();
+    assert_eq!(broken.decide(&ask(&["select"], FACTS, &[])).kind, Kind::Deny);
+}
+
+#[test]
+fn an_annotation_that_the_condition_does_not_match_is_refused() {
+    let head = "forbid(principal, action, resource)";
+    for (policy, place, part) in [
+        (
+            r#"@approvers("dba") permit(principal, action, resource);"#.to_owned(),
+            "1:10",
+            "before a permit",
+        ),
+        (format!(r#"@approvers("dba") {head};"#), "1:10", "does not look at its approval"),
+        (
+            format!(r#"@approvers("dba,") {head} unless {{ context.approvedBy.contains("dba") }};"#),
+            "1:10",
+            "not a list of groups",
+        ),
+        (
+            format!(r#"@approvers("dba:0") {head} unless {{ context.approvedBy.contains("dba") }};"#),
+            "1:10",
+            "not a list",
+        ),
+        (
+            format!(r#"@approvers("dba, dba:2") {head} unless {{ context.approvedBy.contains("dba") }};"#),
+            "1:10",
+            "not a list",
+        ),
+        (
+            format!(r#"{head} unless {{ context.approvedBy.contains("dba") }};"#),
+            "1:63",
+            "has no @approvers",
+        ),
+        (
+            r#"permit(principal, action, resource) when { context.approvedBy.contains("dba") };"#.to_owned(),
+            "1:61",
+            "has no @approvers",
+        ),
+        (
+            format!(r#"@approvers("dba") {head} unless {{ context.approvedBy.containsAll(["dba", "x"]) }};"#),
+            "1:81",
+            "\"x\", which @approvers does not name",
+        ),
+        (
+            format!(r#"@approvers("dba, x") {head} unless {{ context.approvedBy.contains("dba") }};"#),
+            "1:10",
+            "names \"x\"",
+        ),
+        (
+            format!(r#"@approvers("dba, x") {head} unless {{ context.approvedBy.contains("dba") || context.approvedBy.contains("x") }};"#),
+            "1:84",
+            "lifted without the approval of",
+        ),
+        (
+            format!(r#"@approvers("dba") {head} unless {{ context.hasWhere && context.approvedBy.contains("dba") }};"#),
+            "1:101",
+            "may apply even when \"dba\" approved",
+        ),
+        (
+            format!(r#"@approvers("dba") {head} when {{ context.approvedBy.contains("dba") }};"#),
+            "1:79",
+            "may apply even when",
+        ),
+        (
+            format!(r#"@approvers("dba") {head} unless {{ context.approvedBy.containsAny(["dba"]) }};"#),
+            "1:81",
+            "cannot be checked",
+        ),
+        (
+            format!(r#"@approvers("dba") {head} unless {{ context.approvedBy == ["dba"] }};"#),
+            "1:81",
+            "cannot be checked",
+        ),
+    ] {
+        let found = problems(&[&format!("@id(\"a\") {policy}")]);
+        assert_eq!(found.len(), 1, "{policy}: {found:#?}");
+        assert!(
+            found[0].starts_with(&format!("0.cedar:{place}: ")) && found[0].contains(part),
+            "{policy}\n{found:#?}"
+        );
+    }
+}
+
+#[test]
+fn conditions_that_match_their_annotation_in_other_words() {
+    for (approvers, condition) in [
+        ("dba", r#"when { !context.approvedBy.contains("dba") && context.size > 1 }"#),
+        (
+            "dba",
+            r#"when { context.size > 1 } unless { context.approvedBy.containsAll(["dba"]) }"#,
+        ),
+        (
+            "dba, payments/owners:2",
+            r#"unless { context.hasWhere || (context.approvedBy.contains("dba") && context.approvedBy.contains("payments/owners")) }"#,
+        ),
+        (
+            "a,b",
+            r#"when { if context.hasWhere then !context.approvedBy.contains("a") || !context.approvedBy.contains("b") else !context.approvedBy.containsAll(["b", "a"]) }"#,
+        ),
+    ] {
+        let text = format!(r#"@id("x") @approvers("{approvers}") forbid(principal, action, resource) {condition};"#);
+        let policies = compile(&[&text]).unwrap_or_else(|error| panic!("{text}\n{error}"));
+        assert!(!policies.summaries()[0].approvers.is_empty());
+    }
+}
+
+#[test]
+fn policies_name_resources_that_exist() {
+    let text = r#"@id("a") permit(principal in Group::"nowhere", action, resource in Resource::"paymnets");
+@id("b") forbid(principal, action, resource) when { resource in Schema::"warehouse/public" };
+@id("c") forbid(principal, action, resource == Table::"payments/public.cards");"#;
+    assert!(compile(&[text]).is_ok());
+    let error = compile_knowing(&[text], Some(&["payments", "ledger"])).expect_err("two are unknown");
+    assert_eq!(
+        error.lines().collect::<Vec<_>>(),
+        [
+            r#"0.cedar:1:68: Resource::"paymnets": there is no resource "paymnets"; did you mean "payments"?"#,
+            r#"0.cedar:2:65: Schema::"warehouse/public": there is no resource "warehouse"; the configuration has: payments, ledger"#,
+        ]
+    );
 }
