@@ -1,4 +1,6 @@
-import { type LoadedConfig, loadConfig } from '../config/load.ts';
+import { compileRules, dropRules } from '../../native/binding/index.js';
+import { type Inspection, inspectConfig, type LoadedConfig, type LoadOptions, loadConfig } from '../config/load.ts';
+import type { MaskingCheck } from '../config/masking.ts';
 import { protocols } from '../protocols/registry.ts';
 import type { Arguments, Io } from './command.ts';
 
@@ -8,6 +10,23 @@ export const configDetails = '  --config FILE   the configuration file (sluice.y
 
 /** The configuration named by --config. With `checked`, every secret and file it refers to must be there. */
 export function configOf(args: Arguments, io: Io, checked = false): LoadedConfig {
-  const file = args.required('config');
-  return loadConfig(file, checked ? { protocols, env: io.env } : { protocols });
+  return loadConfig(args.required('config'), checked ? thorough(io) : { protocols, masking });
 }
+
+/** As configOf with `checked`, and says what is wrong instead of throwing it. */
+export function inspectionOf(args: Arguments, io: Io): Inspection {
+  return inspectConfig(args.required('config'), thorough(io));
+}
+
+function thorough(io: Io): LoadOptions {
+  return { protocols, masking, env: io.env };
+}
+
+const masking: MaskingCheck = (settings) => {
+  try {
+    dropRules(compileRules(JSON.stringify(settings)));
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+};

@@ -1,3 +1,4 @@
+import { readCertificates } from './files.ts';
 import type { AccessConfig, Config, IdentityConfig, OidcProviderConfig, SamlProviderConfig, WebhookConfig } from './model.ts';
 import type { Place } from './reader.ts';
 import type { ResourceContext } from './resources.ts';
@@ -68,7 +69,7 @@ function readOidc(place: Place, context: Context): OidcProviderConfig {
     groupsClaim: f.groups_claim.text('groups'),
     scopes: scopes.length > 0 ? scopes : ['openid', 'profile', 'email'],
     algorithms: algorithms.length > 0 ? algorithms : ['RS256', 'PS256', 'ES256', 'EdDSA'],
-    ca: f.ca.present && !f.ca.isNull ? context.absolute(f.ca.text()) : null,
+    ca: readCertificates(f.ca, context),
   };
 }
 
@@ -82,7 +83,7 @@ function readSaml(place: Place, context: Context): SamlProviderConfig {
     entryPoint: f.entry_point.parsed(secureUrl, 'an https URL (http only on loopback)', ''),
     idpIssuer: f.idp_issuer.text(),
     issuer: f.issuer.text('sluice'),
-    cert: context.absolute(f.cert.text()),
+    cert: readCertificates(f.cert, context) ?? '',
     nameAttribute: f.name_attribute.present && !f.name_attribute.isNull ? f.name_attribute.text() : '',
     groupsAttribute: f.groups_attribute.text('groups'),
   };

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -113,6 +113,14 @@ test('an unknown key names the nearest known one', () => {
   ]);
 });
 
+test('a duplicate key and an alias hide nothing else', () => {
+  assert.deepEqual(problems(`${minimal.replace('{ name: gw-1 }', '&a { name: gw-1 }')}tls: *a\nlimits: { sessions: many }\nlimits: {}\n`), [
+    'sluice.yaml:11:6: an alias cannot be used here; write the value itself',
+    'sluice.yaml:12:21: limits.sessions: is not a whole number; write 1 to 1000000, e.g. 1000',
+    'sluice.yaml:13:1: Map keys must be unique; write it once',
+  ]);
+});
+
 test('all problems are reported at once, in the order of the file', () => {
   const found = problems(`gateway: { data_dir: ./var }
 listeners: { gopher: 127.0.0.1:70, ${kind}: nonsense }
@@ -188,6 +196,7 @@ test('identity, access and API have their defaults, and the API an address of it
 test('secrets are looked up only when asked, and named without their content', () => {
   assert.deepEqual(problems(minimal), []);
   assert.deepEqual(problems(minimal, {}), [
+    'sluice.yaml:3:11: policies: there is no directory /etc/sluice/policies; make it, e.g. as a copy of deploy/policies',
     'sluice.yaml:9:44: resources[0].accounts.read-only.password: the environment variable PAYMENTS_RO is not set',
     'sluice.yaml:10:45: resources[0].accounts.read-write.password: the file /etc/sluice/rw.secret cannot be read (ENOENT)',
   ]);
@@ -200,8 +209,8 @@ test('a literal secret, clear traffic and an unverified certificate are warned a
     { protocols },
   );
   assert.deepEqual(warnings, [
-    's.yaml: resources[0].tls: traffic to the resource is in the clear',
-    's.yaml: resources[0].accounts.read-only.password: the secret stands in the file itself; write env:NAME or file:PATH',
+    's.yaml:7:10: resources[0].tls: traffic to the resource is in the clear',
+    's.yaml:10:44: resources[0].accounts.read-only.password: the secret stands in the file itself; write env:NAME or file:PATH',
   ]);
 });
 
@@ -210,6 +219,8 @@ test('loadConfig reads from disk and says which file it could not read', () => {
   try {
     writeFileSync(join(dir, 'sluice.yaml'), minimal);
     writeFileSync(join(dir, 'rw.secret'), 'x\n');
+    mkdirSync(join(dir, 'policies'));
+    writeFileSync(join(dir, 'policies', 'a.cedar'), '');
     const { config } = loadConfig(join(dir, 'sluice.yaml'), { protocols, env: { PAYMENTS_RO: 'y' } });
     assert.equal(config.file, join(dir, 'sluice.yaml'));
     assert.throws(() => loadConfig(join(dir, 'none.yaml'), { protocols }), /none\.yaml: cannot read the configuration \(ENOENT\)/);

@@ -1,5 +1,5 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from 'yaml';
-import { nearest } from './values.ts';
+import { formatSize, nearest, parseSize } from './values.ts';
 
 /** One problem, as `line`:`column` (from 1) of the file. */
 export interface ConfigProblem {
@@ -38,13 +38,24 @@ export class Place {
     return this.#node === null || (isScalar(this.#node) && this.#node.value === null);
   }
 
+  /** `line:column`, from 1. */
+  get position(): string {
+    const { line, column } = this.#reader.position(this.#offset);
+    return `${line}:${column}`;
+  }
+
   problem(message: string): void {
     this.#reader.report(this.#offset, this.path, message);
   }
 
   /** The members of a mapping; unknown keys are reported. `required` ones that are absent are too. */
   fields<K extends string>(known: readonly K[], required: readonly K[] = []): Readonly<Record<K, Place>> {
-    const members = new Map(this.entries().map((entry) => [entry.key, entry]));
+    // Of a key that stands twice, which is a problem of its own, the first counts.
+    const members = new Map(
+      this.entries()
+        .reverse()
+        .map((entry) => [entry.key, entry]),
+    );
     for (const { key, keyPlace } of members.values()) {
       if ((known as readonly string[]).includes(key)) continue;
       const close = nearest(key, known);
@@ -106,21 +117,22 @@ export class Place {
     const text = this.text(fallback);
     if ((choices as readonly string[]).includes(text)) return text as T;
     const key = this.path.slice(this.path.lastIndexOf('.') + 1);
-    this.problem(`"${text}" is not one of ${choices.join(', ')}; write ${key}: ${nearest(text, choices) ?? fallback}`);
+    const close = nearest(text, choices);
+    this.problem(`"${text}" is not one of ${choices.join(', ')}${close === null ? '' : `; write ${key}: ${close}`}`);
     return fallback;
   }
 
   boolean(fallback: boolean): boolean {
     if (this.#node === undefined) return fallback;
     if (isScalar(this.#node) && typeof this.#node.value === 'boolean') return this.#node.value;
-    this.problem('is not true or false');
+    this.problem('is neither; write true or false');
     return fallback;
   }
 
   integer(range: { readonly min: number; readonly max: number }, fallback: number): number {
     if (this.#node === undefined) return fallback;
     const value = isScalar(this.#node) ? this.#node.value : undefined;
-    return this.#inRange(typeof value === 'number' && Number.isInteger(value) ? value : null, 'is not a whole number', range, fallback);
+    return this.#inRange(typeof value === 'number' && Number.isInteger(value) ? value : null, 'a whole number', String, range, fallback);
   }
 
   /** A value read by `parse` from its text, e.g. a size; `wanted` says what it should have been. */
@@ -135,14 +147,22 @@ export class Place {
   }
 
   /** A size in bytes. */
-  size(parse: (text: string) => number | null, range: { readonly min: number; readonly max: number }, fallback: number): number {
+  size(range: { readonly min: number; readonly max: number }, fallback: number): number {
     if (this.#node === undefined) return fallback;
-    return this.#inRange(parse(this.text()), 'is not a size; write e.g. 8MB or 64KB', range, fallback);
+    const text = this.text();
+    return text === '' ? fallback : this.#inRange(parseSize(text), 'a size', formatSize, range, fallback);
   }
 
-  #inRange(value: number | null, otherwise: string, range: { readonly min: number; readonly max: number }, fallback: number): number {
-    if (value === null) this.problem(otherwise);
-    else if (value < range.min || value > range.max) this.problem(`${value} is out of range; write ${range.min} to ${range.max}`);
+  #inRange(
+    value: number | null,
+    wanted: string,
+    format: (value: number) => string,
+    range: { readonly min: number; readonly max: number },
+    fallback: number,
+  ): number {
+    const allowed = `write ${format(range.min)} to ${format(range.max)}`;
+    if (value === null) this.problem(`is not ${wanted}; ${allowed}, e.g. ${format(fallback)}`);
+    else if (value < range.min || value > range.max) this.problem(`${format(value)} is out of range; ${allowed}`);
     else return value;
     return fallback;
   }
@@ -155,13 +175,21 @@ export class Place {
 /** Collects the problems of one file. */
 export class Reader {
   readonly root: Place;
+  /** False when the text is not YAML, so that nothing can be said of what it means. */
+  readonly readable: boolean;
+  /** Where an alias was refused: nothing else is said of it. */
+  readonly #aliases = new Set<number>();
   readonly #lines = new LineCounter();
   readonly #problems: ConfigProblem[] = [];
 
   constructor(text: string) {
     // Merge keys and aliases would let one value stand in two places: say what is meant where it applies.
     const document = parseDocument(text, { lineCounter: this.#lines, uniqueKeys: true, version: '1.2', merge: false, prettyErrors: false });
-    for (const error of [...document.errors, ...document.warnings]) this.report(error.pos[0], '', error.message);
+    for (const error of [...document.errors, ...document.warnings]) {
+      const once = error.code === 'DUPLICATE_KEY' ? '; write it once' : '';
+      this.report(error.pos[0], '', `${error.message}${once}`);
+    }
+    this.readable = document.errors.every((error) => error.code === 'DUPLICATE_KEY');
     this.#refuseAliases(document.contents);
     this.root = new Place(this, '', document.contents, 0);
   }
@@ -172,13 +200,22 @@ export class Reader {
   }
 
   report(offset: number, path: string, message: string): void {
+    if (this.#aliases.has(offset)) return;
+    this.#problems.push({ ...this.position(offset), path, message });
+  }
+
+  /** From 1. */
+  position(offset: number): { readonly line: number; readonly column: number } {
     const { line, col } = this.#lines.linePos(offset);
-    this.#problems.push({ line: Math.max(line, 1), column: Math.max(col, 1), path, message });
+    return { line: Math.max(line, 1), column: Math.max(col, 1) };
   }
 
   #refuseAliases(node: unknown): void {
-    if (isAlias(node)) this.report(node.range?.[0] ?? 0, '', 'an alias cannot be used here; write the value itself');
-    else if (isMap(node)) for (const { key, value } of node.items) for (const part of [key, value]) this.#refuseAliases(part);
+    if (isAlias(node)) {
+      const offset = node.range?.[0] ?? 0;
+      this.report(offset, '', 'an alias cannot be used here; write the value itself');
+      this.#aliases.add(offset);
+    } else if (isMap(node)) for (const { key, value } of node.items) for (const part of [key, value]) this.#refuseAliases(part);
     else if (isSeq(node)) for (const item of node.items) this.#refuseAliases(item);
   }
 }

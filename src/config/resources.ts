@@ -1,3 +1,4 @@
+import { readCertificates } from './files.ts';
 import type { Account, ListenAddress, ProtectClass, Resource } from './model.ts';
 import type { Place } from './reader.ts';
 import { isReference, type SecretSource, secret } from './secrets.ts';
@@ -67,7 +68,7 @@ function readResource(place: Place, context: ResourceContext): Resource {
   const tls = f.tls.oneOf(['verify-full', 'require', 'disable'], 'verify-full');
   if (tls === 'disable' && host !== '' && !isLoopback(host)) context.warn(f.tls, 'traffic to the resource is in the clear');
   if (tls === 'require') context.warn(f.tls, "the resource's certificate is not verified");
-  const ca = f.ca.present && !f.ca.isNull ? context.absolute(f.ca.text()) : null;
+  const ca = readCertificates(f.ca, context);
   const protect = f.protect.fields(['columns']);
   return {
     name,

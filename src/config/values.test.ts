@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { secret } from './secrets.ts';
-import { nearest, parseAddress, parseDuration, parseSize } from './values.ts';
+import { formatSize, nearest, parseAddress, parseDuration, parseSize } from './values.ts';
 
 test('sizes', () => {
   for (const [text, bytes] of [
@@ -39,6 +39,10 @@ test('durations', () => {
   }
 });
 
+test('sizes are written as they can be read', () => {
+  for (const text of ['0', '64KB', '8MB', '4GB', '1073741823']) assert.equal(formatSize(parseSize(text) ?? -1), text);
+});
+
 test('addresses', () => {
   assert.deepEqual(parseAddress('db.example:5000'), { host: 'db.example', port: 5000 });
   assert.deepEqual(parseAddress('[::1]:22'), { host: '::1', port: 22 });
@@ -50,6 +54,10 @@ test('the nearest word, and none when nothing is near', () => {
   assert.equal(nearest('verfy-full', ['disable', 'verify-full']), 'verify-full');
   assert.equal(nearest('Datadir', ['name', 'data_dir']), 'data_dir');
   assert.equal(nearest('zzzzz', ['name', 'data_dir']), null);
+  assert.equal(nearest('tsl', ['ca', 'tls']), 'tls', 'two letters swapped are one slip');
+  assert.equal(nearest('on', ['none', 'full']), null);
+  assert.equal(nearest('host', ['name', 'port', 'cost']), 'cost');
+  assert.equal(nearest('host', ['name', 'ports']), null);
 });
 
 test('a secret comes from the environment, a file or stands for itself', () => {

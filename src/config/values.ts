@@ -28,10 +28,16 @@ export function parseAddress(text: string, defaultPort?: number): { host: string
   return port === undefined || port > 65_535 ? null : { host, port };
 }
 
-/** The candidate closest to `word` by edit distance, when it is close enough to be a slip of the pen. */
+/** The shortest exact way to write a size: `64KB`, `4GB`, `1073741823`. */
+export function formatSize(bytes: number): string {
+  const unit = bytes === 0 ? undefined : ['gb', 'mb', 'kb'].find((name) => bytes % (units[name] ?? 1) === 0);
+  return unit === undefined ? String(bytes) : `${bytes / (units[unit] ?? 1)}${unit.toUpperCase()}`;
+}
+
+/** The candidate closest to `word`, when it is close enough to be a slip of the pen. */
 export function nearest(word: string, candidates: readonly string[]): string | null {
   let best: string | null = null;
-  let least = Math.max(2, Math.floor(word.length / 3)) + 1;
+  let least = slips(word) + 1;
   for (const candidate of candidates) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
     if (distance < least) {
@@ -42,15 +48,25 @@ export function nearest(word: string, candidates: readonly string[]): string | n
   return best;
 }
 
+/** As many slips as a word of this length may hold and still be meant: one in three letters. */
+function slips(word: string): number {
+  return Math.max(1, Math.floor(word.length / 3));
+}
+
+/** Letters to insert, delete, replace or swap with the next one (optimal string alignment). */
 function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  let before: number[] = [];
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  const at = (cells: readonly number[], j: number): number => cells[j] ?? Number.POSITIVE_INFINITY;
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
-      const substitution = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(substitution, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+      let least = Math.min(at(row, j) + 1, at(next, j - 1) + 1, at(row, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1));
+      if (j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) least = Math.min(least, at(before, j - 2) + 1);
+      next.push(least);
     }
+    before = row;
     row = next;
   }
-  return row[b.length] ?? 0;
+  return at(row, b.length);
 }

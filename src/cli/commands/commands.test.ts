@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-
+import { makeCertificates } from '../../../test/support/certificates.ts';
 import { LocalTokenVerifier } from '../../identity/local-token.ts';
 import { tokenKey } from '../../identity/signing-key.ts';
 import { protocols } from '../../protocols/registry.ts';
@@ -54,7 +54,8 @@ test('the examples of the documentation are good', async () => {
     new RegExp(`\`\`\`${language}\\n(.*?)\`\`\``, 's').exec(readFileSync(join(docs, file), 'utf8'))?.[1] ?? '';
   const place = join(dir, 'docs');
   mkdirSync(join(place, 'policies'), { recursive: true });
-  for (const file of ['tls.crt', 'tls.key']) writeFileSync(join(place, file), '');
+  const { ca, cert, key } = makeCertificates();
+  for (const [file, pem] of Object.entries({ 'ca.pem': ca, 'tls.crt': cert, 'tls.key': key })) writeFileSync(join(place, file), pem);
   writeFileSync(join(place, 'sluice.yaml'), example('config.md', 'yaml').replaceAll(/(env|file):[\w/]+/g, 'env:PW'));
   writeFileSync(join(place, 'policies', 'a.cedar'), example('policy.md', 'cedar'));
   const { code, out, err } = await run('check', '--config', join(place, 'sluice.yaml'));
@@ -68,15 +69,69 @@ test('check says ok with a summary', async () => {
   assert.match(out, /^ok\n.*gw-1.*\n.*payments.*accounts ro\n.*1 policies, snapshot [0-9a-f]{64}\n$/);
 });
 
-test('check reports patterns and policies together, with file and line', async () => {
+test('check reports all problems of configuration, files, secrets, masking and policies in one run, each where it stands', async () => {
   const broken = join(dir, 'broken');
   mkdirSync(join(broken, 'policies'), { recursive: true });
-  writeFileSync(join(broken, 'sluice.yaml'), good.replace('DE[0-9]{20}', 'DE[0-9'));
-  writeFileSync(join(broken, 'policies', 'a.cedar'), '\npermit(principal, action, resource);');
+  writeFileSync(
+    join(broken, 'sluice.yaml'),
+    `gateway: { name: gw-1 }
+listeners: { ${kind}: 127.0.0.1:0 }
+policies: ./policies
+recordng: {}
+recording: { segment_bytes: 5, durability: on }
+masking:
+  keep_first: 7
+  opt_in: [uatpp]
+  patterns:
+    - { id: iban, regex: 'DE[0-9' }
+    - { id: pan, regex: 'a*' }
+resources:
+  - { name: p, kind: ${kind}, address: 127.0.0.1, ca: ./none.pem, accounts: { ro: { user: u, password: env:OTHER } } }
+`,
+  );
+  writeFileSync(
+    join(broken, 'policies', 'a.cedar'),
+    `permit(principal, action, resource);
+@id("semicolon; in a string") // and; here
+permit(principal action, resource);
+@id("b") permit(principal, action == Action::"slect", resource);
+@id("c") permit(principal, action == Action::"nuke", resource);
+`,
+  );
+  writeFileSync(join(broken, 'policies', 'b.cedar'), '@id("d") permit(principal, action, resource)\nwhen { context.hasWere };');
   const { code, out, err } = await run('check', '--config', join(broken, 'sluice.yaml'));
   assert.deepEqual([code, out], [1, '']);
-  assert.match(err, /^sluice\.yaml: masking: .*iban/m);
-  assert.match(err, /^policies\/a\.cedar:2:1: the policy has no id/m);
+  const expected = [
+    /^sluice\.yaml:4:1: recordng: unknown key; write recording$/,
+    /^sluice\.yaml:5:29: recording\.segment_bytes: 5 is out of range; write 64KB to 4GB$/,
+    /^sluice\.yaml:5:44: recording\.durability: "on" is not one of durable, buffered$/,
+    /^sluice\.yaml:7:15: masking\.keep_first: "7" is not allowed; write 0, 6 or 8$/,
+    /^sluice\.yaml:8:12: masking\.opt_in\[0\]: there is no brand "uatpp"; write one of .*uatp/,
+    /^sluice\.yaml:10:26: masking\.patterns\[0\]\.regex: ./,
+    /^sluice\.yaml:11:13: masking\.patterns\[1\]\.id: the id is taken; write another$/,
+    /^sluice\.yaml:11:25: masking\.patterns\[1\]\.regex: has no upper bound/,
+    /^sluice\.yaml:13:\d+: resources\[0\]\.ca: there is no file .*none\.pem$/,
+    /^sluice\.yaml:13:\d+: resources\[0\]\.accounts\.ro\.password: the environment variable OTHER is not set$/,
+    /^policies\/a\.cedar:1:1: the policy has no id; write/,
+    /^policies\/a\.cedar:3:18: unexpected token `action`/,
+    /^policies\/a\.cedar:4:\d+: .*`Action::"slect"`; did you mean `Action::"select"`\?$/,
+    /^policies\/a\.cedar:5:\d+: .*`Action::"nuke"`; docs\/policy\.md lists what there is$/,
+    /^policies\/b\.cedar:2:\d+: .*did you mean `hasWhere`\?$/,
+  ];
+  const lines = err.trimEnd().split('\n');
+  for (const [i, line] of lines.entries()) assert.match(line, expected[i] ?? /^nothing more$/);
+  assert.equal(lines.length, expected.length);
+});
+
+test('check says what to do about a directory of policies that is missing or empty, and a certificate that is none', async () => {
+  const file = join(dir, 'files.yaml');
+  writeFileSync(file, `${good.replace('./policies', './none')}tls: { cert: files.yaml, key: files.yaml }\n`);
+  const missing = await run('check', '--config', file);
+  assert.match(missing.err, /^files\.yaml:3:11: policies: there is no directory .*none; make it, e\.g\. as a copy of deploy\/policies$/m);
+  assert.match(missing.err, /^files\.yaml:6:14: tls\.cert: .*files\.yaml is not a certificate in PEM$/m);
+  assert.match(missing.err, /^files\.yaml:6:31: tls\.key: .*files\.yaml is not a private key in PEM/m);
+  mkdirSync(join(dir, 'none'));
+  assert.match((await run('check', '--config', file)).err, /^files\.yaml:3:11: policies: .* holds no \*\.cedar file/m);
 });
 
 test('check looks for every secret', async () => {
