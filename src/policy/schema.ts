@@ -45,11 +45,12 @@ export function cedarSchema(vocabularies: readonly ProtocolVocabulary[]): string
       const attributes = type.attributes.map((name) => `${quote(name)}: String`).join(', ');
       lines.push(`entity ${type.name} in [${[...type.in, 'Resource'].join(', ')}]${attributes === '' ? '' : ` { ${attributes} }`};`);
     }
-    const context = Object.entries({ ...vocabulary.context, ...commonContext }).map(([name, type]) => `${quote(name)}: ${type}`);
-    for (const name of Object.keys(commonContext)) {
-      if (name in vocabulary.context) problems.push(`${protocol}: the context attribute ${name} is the engine's own`);
+    lines.push(`type Context${index} = ${record({ ...vocabulary.context, ...commonContext })};`);
+    for (const own of [vocabulary.context, ...Object.values(vocabulary.actionContext ?? {})]) {
+      for (const name of Object.keys(commonContext)) {
+        if (name in own) problems.push(`${protocol}: the context attribute ${name} is the engine's own`);
+      }
     }
-    lines.push(`type Context${index} = { ${context.join(', ')} };`);
     claim(`the action group ${protocol}`, protocol);
     groups.add(protocol);
     const resources = ['Resource', ...vocabulary.objectTypes.map((type) => type.name)].join(', ');
@@ -57,8 +58,10 @@ export function cedarSchema(vocabularies: readonly ProtocolVocabulary[]): string
       claim(`the action ${action}`, protocol);
       for (const group of memberOf) groups.add(group);
       const parents = [protocol, ...memberOf].map((group) => `Action::${quote(group)}`).join(', ');
+      const own = vocabulary.actionContext?.[action];
+      const context = own === undefined ? `Context${index}` : record({ ...vocabulary.context, ...own, ...commonContext });
       actionLines.push(
-        `action ${quote(action)} in [${parents}] appliesTo { principal: [User, Service], resource: [${resources}], context: Context${index} };`,
+        `action ${quote(action)} in [${parents}] appliesTo { principal: [User, Service], resource: [${resources}], context: ${context} };`,
       );
     }
   });
@@ -71,6 +74,12 @@ export function cedarSchema(vocabularies: readonly ProtocolVocabulary[]): string
     throw new GatewayError({ code: 'policy_invalid', source: 'gateway', phase: 'config', publicMessage: problems.join('\n') });
   }
   return `${[...lines, ...actionLines].join('\n')}\n`;
+}
+
+function record(attributes: Readonly<Record<string, string>>): string {
+  return `{ ${Object.entries(attributes)
+    .map(([name, type]) => `${quote(name)}: ${type}`)
+    .join(', ')} }`;
 }
 
 /** Names come from vocabularies, not from users; the quoting is for names like `copy-to`. */

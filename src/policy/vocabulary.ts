@@ -5,8 +5,10 @@ export interface ProtocolVocabulary {
   /** Every action an Operation or an ObjectRef of this protocol can carry, with the groups it is in (`read`, `write` ...). */
   readonly actions: Readonly<Record<string, readonly string[]>>;
   readonly objectTypes: readonly ObjectType[];
-  /** The attributes every Operation carries, beside `account`, `resource` and `kind`, which the engine adds. */
+  /** The attributes every Operation carries, beside those that the engine adds (`commonContext` in schema.ts). */
   readonly context: Readonly<Record<string, AttributeType>>;
+  /** Attributes that operations of one action carry beside these. */
+  readonly actionContext?: Readonly<Record<string, Readonly<Record<string, AttributeType>>>>;
 }
 
 export type AttributeType = 'String' | 'Long' | 'Bool' | 'Set<String>';

@@ -1,4 +1,5 @@
 import type { ListenAddress } from '../config/model.ts';
+import { adminVocabulary } from '../policy/admin-vocabulary.ts';
 import type { ProtocolVocabulary } from '../policy/vocabulary.ts';
 import { postgres } from './postgres/definition.ts';
 import type { ProtocolListener, ProtocolServices } from './protocol.ts';
@@ -21,5 +22,8 @@ const definitions: readonly ProtocolDefinition[] = [postgres];
 /** The protocols of this build by name. To add one, add it above. */
 export const protocols: ReadonlyMap<string, ProtocolDefinition> = new Map(definitions.map((definition) => [definition.name, definition]));
 
-/** All vocabularies, in the order of the registry. */
-export const vocabularies: readonly ProtocolVocabulary[] = definitions.map((definition) => definition.vocabulary);
+/** The vocabularies of all protocols, in the order of the registry, and that of the gateway's own API. */
+export const vocabularies: readonly ProtocolVocabulary[] = [
+  ...definitions.map((definition) => definition.vocabulary),
+  adminVocabulary,
+];

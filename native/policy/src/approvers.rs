@@ -146,12 +146,13 @@ fn check(json: &Value, groups: &BTreeSet<&str>) -> Result<(), Flaw> {
 
 /// Whether the conditions hold with these approvals; None: that depends on the rest of the request.
 fn applies(json: &Value, approved: &BTreeSet<&str>) -> Option<bool> {
-    let conditions = json.get("conditions").and_then(Value::as_array).into_iter().flatten();
-    conditions.fold(Some(true), |so_far, condition| {
+    let mut so_far = Some(true);
+    for condition in json.get("conditions").and_then(Value::as_array).into_iter().flatten() {
         let body = condition.get("body").and_then(|body| truth(body, approved));
         let unless = condition.get("kind").and_then(Value::as_str) == Some("unless");
-        and(so_far, if unless { body.map(|value| !value) } else { body })
-    })
+        so_far = and(so_far, if unless { body.map(|value| !value) } else { body });
+    }
+    so_far
 }
 
 /// The value of a Boolean expression as far as approvals decide it.

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { analyzeSql } from '../../../native/binding/index.js';
+import { adminVocabulary } from '../../policy/admin-vocabulary.ts';
 import { loadPolicies } from '../../policy/engine.ts';
 import type { Decision, Principal, Target } from '../../policy/model.ts';
 import type { Analysis } from './analysis.ts';
@@ -11,7 +12,7 @@ import { operationOf } from './policy-operation.ts';
 import { postgresVocabulary } from './vocabulary.ts';
 
 // The policies that ship, with statements as real clients send them.
-const engine = loadPolicies(join(import.meta.dirname, '../../../deploy/policies'), [postgresVocabulary]);
+const engine = loadPolicies(join(import.meta.dirname, '../../../deploy/policies'), [postgresVocabulary, adminVocabulary]);
 const target: Target = { resource: 'payments', kind: 'postgres', account: 'read-only', address: '127.0.0.1:5432' };
 
 function member(...groups: string[]): Principal {

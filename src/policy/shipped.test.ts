@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import { vocabularies } from '../protocols/registry.ts';
+import { type AdminAction, adminQuestion, adminVocabulary } from './admin-vocabulary.ts';
+import { loadPolicies } from './engine.ts';
+import type { Principal } from './model.ts';
+
+// The policies that ship, as far as they are about the gateway itself.
+const engine = loadPolicies(join(import.meta.dirname, '../../deploy/policies'), vocabularies, 'policies', { resources: ['payments'] });
+const actions = Object.keys(adminVocabulary.actions).filter((action) => action !== 'grant.request') as Exclude<
+  AdminAction,
+  'grant.request'
+>[];
+
+function member(...groups: string[]): Principal {
+  return {
+    kind: 'user',
+    name: 'ann',
+    issuer: 'i',
+    subject: 'ann',
+    groups,
+    credential: { kind: 'k', id: 'c', expiresAt: 0 },
+    claims: {},
+  };
+}
+
+function allowed(principal: Principal): string[] {
+  return actions.filter((action) => {
+    const { target, operation } = adminQuestion(action, 'payments');
+    const decision = engine.decide(principal, target, operation);
+    assert.ok(decision.kind === 'allow' || (decision.kind === 'deny' && decision.reason === 'no-permit'), `${action}: ${decision.kind}`);
+    return decision.kind === 'allow';
+  });
+}
+
+test('each group may do its part of the administration and nothing else', () => {
+  const readOnly = ['approval.list', 'grant.list', 'session.list', 'record.read', 'metrics.read', 'events.read', 'policy.read'];
+  const deciding = ['approval.list', 'grant.list', 'session.list', 'approval.decide', 'grant.decide'];
+  for (const [group, expected] of [
+    ['analysts', []],
+    ['developers', []],
+    ['payments/read-write', []],
+    ['dba', deciding],
+    ['approvers', deciding],
+    ['auditors', readOnly],
+    ['security', [...readOnly, 'approval.decide', 'grant.decide', 'grant.revoke', 'session.kill', 'token.revoke', 'user.revoke']],
+    ['monitoring', ['metrics.read', 'events.read']],
+  ] as const) {
+    assert.deepEqual(allowed(member(group)).sort(), [...expected].sort(), group);
+  }
+  const admins = allowed(member('admins'));
+  assert.ok(admins.includes('key.manage') && !admins.includes('approval.decide') && !admins.includes('record.read'));
+});
+
+test('a request for a grant asks dba, unless the glass is broken', () => {
+  const facts = { role: 'read-write', seconds: 3600, breakGlass: false };
+  const asked = adminQuestion('grant.request', 'payments', facts);
+  const decision = engine.decide(member(), asked.target, asked.operation);
+  assert.ok(decision.kind === 'approve');
+  assert.deepEqual([decision.approvers, decision.policies], [[{ group: 'dba', needed: 1 }], ['admin.request-approval']]);
+  assert.equal(engine.decide(member(), asked.target, asked.operation, ['dba']).kind, 'allow');
+  const broken = adminQuestion('grant.request', 'payments', { ...facts, breakGlass: true });
+  assert.equal(engine.decide(member(), broken.target, broken.operation).kind, 'allow');
+});
+
+test('a request for a grant that does not say what for is denied', () => {
+  const { target } = adminQuestion('grant.list', 'payments');
+  const decision = engine.decide(member(), target, { action: 'grant.request', objects: [], attributes: {} });
+  assert.ok(decision.kind === 'deny' && decision.reason === 'error');
+});
+
+test("whatever a policy says of the protocols' actions says nothing of these", () => {
+  const all = Object.entries(adminVocabulary.actions).flatMap(([, groups]) => groups);
+  for (const group of new Set(all)) {
+    const others = vocabularies.filter((vocabulary) => vocabulary !== adminVocabulary);
+    assert.ok(!others.some((vocabulary) => Object.values(vocabulary.actions).some((groups) => groups.includes(group))), group);
+  }
+});
