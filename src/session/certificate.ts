@@ -1,5 +1,6 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { generate } from 'selfsigned';
 import type { Config } from '../config/model.ts';
@@ -17,8 +18,18 @@ export async function serverCertificate(config: Config): Promise<ServerCertifica
   const directory = join(config.gateway.dataDir, 'keys');
   const certFile = join(directory, 'tls.crt');
   const keyFile = join(directory, 'tls.key');
-  if (existsSync(certFile) && existsSync(keyFile)) return { cert: readFileSync(certFile, 'utf8'), key: readFileSync(keyFile, 'utf8') };
-  const hosts = new Set(['localhost', '127.0.0.1', '::1', ...Object.values(config.listeners).map((listener) => listener.host)]);
+  if (existsSync(certFile) && existsSync(keyFile)) {
+    const cert = readFileSync(certFile, 'utf8');
+    publish(config.gateway.dataDir, cert);
+    return { cert, key: readFileSync(keyFile, 'utf8') };
+  }
+  const hosts = new Set([
+    'localhost',
+    '127.0.0.1',
+    '::1',
+    hostname().toLowerCase(),
+    ...Object.values(config.listeners).map((listener) => listener.host),
+  ]);
   hosts.delete('0.0.0.0');
   hosts.delete('::');
   try {
@@ -40,6 +51,7 @@ export async function serverCertificate(config: Config): Promise<ServerCertifica
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     writeFileSync(keyFile, made.private, { mode: 0o600 });
     writeFileSync(certFile, made.cert, { mode: 0o644 });
+    publish(config.gateway.dataDir, made.cert);
     return { cert: made.cert, key: made.private };
   } catch (cause) {
     throw new GatewayError({
@@ -50,4 +62,19 @@ export async function serverCertificate(config: Config): Promise<ServerCertifica
       publicMessage: `no certificate could be made in ${directory}`,
     });
   }
+}
+
+/**
+ * A copy that clients on this machine can read, as `<data_dir>/tls.crt`. The directory is made passable for that, though not
+ * listable, when the copy is first made; keys and record below it stay closed.
+ */
+function publish(dataDir: string, cert: string): void {
+  const path = join(dataDir, 'tls.crt');
+  if (existsSync(path)) {
+    if (readFileSync(path, 'utf8') !== cert) writeFileSync(path, cert);
+    return;
+  }
+  writeFileSync(path, cert, { mode: 0o644 });
+  chmodSync(path, 0o644);
+  chmodSync(dataDir, (statSync(dataDir).mode & 0o777) | 0o011);
 }

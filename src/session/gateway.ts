@@ -21,6 +21,7 @@ import { calibrate } from '../workers/dispatch.ts';
 import { Masker } from '../workers/masker.ts';
 import { MaskPool } from '../workers/pool.ts';
 import { sampleScan } from '../workers/sample.ts';
+import { requireFree } from './addresses.ts';
 import { serverCertificate } from './certificate.ts';
 import { VERSION } from './version.ts';
 
@@ -47,6 +48,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
   const { log } = options;
   const failpoints = options.failpoints ?? NO_FAILPOINTS;
   const policy = loadPolicies(config.policies, vocabularies);
+  await requireFree(Object.values(config.listeners));
   const certificate = await serverCertificate(config);
   const key = tokenKey(config.gateway.dataDir);
   const pool = config.workers.dispatch === 'inline' || config.workers.count === 0 ? null : new MaskPool(config.workers.count);
