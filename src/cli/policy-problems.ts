@@ -12,9 +12,9 @@ const ROUNDS = 100;
 /**
  * Every problem of the policies of a directory, `policies/a.cedar:3:14: message; what to write instead`, in the order of the
  * files. The compiler says nothing of the policies of a file in which one does not parse, so whatever it has reported is
- * blanked and the rest compiled again, until nothing new is found.
+ * blanked and the rest compiled again, until nothing new is found. `resources` are the names of all there are.
  */
-export function policyProblems(directory: string): string[] {
+export function policyProblems(directory: string, resources: readonly string[]): string[] {
   // That it is missing is a problem of the configuration.
   if (!existsSync(directory)) return [];
   const found = new Map<string, Location>();
@@ -31,7 +31,7 @@ export function policyProblems(directory: string): string[] {
     }
   }
   for (let round = 0; round < ROUNDS; round++) {
-    const problems = compile(files);
+    const problems = compile(files, resources);
     const before = found.size;
     for (const problem of problems) found.set(withoutGuess(problem), locationOf(problem));
     if (found.size === before) break;
@@ -49,9 +49,9 @@ interface Location {
   readonly column: number;
 }
 
-function compile(files: readonly PolicyFile[]): string[] {
+function compile(files: readonly PolicyFile[], resources: readonly string[]): string[] {
   try {
-    new CedarEngine(files, vocabularies).close();
+    new CedarEngine(files, vocabularies, { resources }).close();
     return [];
   } catch (error) {
     if (error instanceof GatewayError) return error.publicMessage.split('\n');

@@ -127,6 +127,118 @@ test('whatever does not fit the schema, and any error, is a denial', () => {
   assert.ok(closed.kind === 'deny' && closed.reason === 'error');
 });
 
+test('a forbid with approvers asks for their approval', () => {
+  const e = engine(
+    `${staffRead}@id("put") permit(principal, action == Action::"put", resource);
+     @id("x") @approvers("dba") forbid(principal, action, resource) when { resource is File && resource.name == "x" } unless { context.approvedBy.contains("dba") };
+     @id("big") @hint("ask nicely") @approvers("dba:2, security") forbid(principal, action == Action::"put", resource) when { context.size > 10 } unless { context.approvedBy.containsAll(["dba", "security"]) };
+     @id("no-y") forbid(principal, action, resource) when { resource is File && resource.name == "y" };`,
+  );
+  const asked = e.decide(ann, target, get('d/a', 'd/x'));
+  assert.ok(asked.kind === 'approve');
+  assert.deepEqual([asked.approvers, asked.policies, asked.snapshot], [[{ group: 'dba', needed: 1 }], ['x'], e.snapshot]);
+  assert.equal(asked.message, 'get on d/x needs approval by dba');
+  assert.equal(e.decide(ann, target, get('d/a', 'd/x'), ['dba']).kind, 'allow');
+  assert.equal(e.decide(ann, target, get('d/a', 'd/x'), ['security']).kind, 'approve');
+
+  // Two objects, each with forbids of its own: the union, and the most that any asks of a group.
+  const put = {
+    ...get('d/x'),
+    objects: [...get('d/x').objects, { type: 'File', path: 'd/b', action: 'put' }],
+    attributes: { ...get().attributes, size: 11 },
+  };
+  const both = e.decide(ann, target, put);
+  assert.ok(both.kind === 'approve');
+  assert.deepEqual(both.approvers, [
+    { group: 'dba', needed: 2 },
+    { group: 'security', needed: 1 },
+  ]);
+  assert.deepEqual([both.policies, both.hint], [['x', 'big'], 'ask nicely']);
+  assert.equal(e.decide(ann, target, put, ['security', 'dba']).kind, 'allow');
+
+  // Nothing that approval lifts: denied, whoever else would have been asked.
+  for (const operation of [get('d/x', 'd/y'), { ...get('d/x'), action: 'run' }]) {
+    const denied = e.decide(ann, target, operation);
+    assert.ok(denied.kind === 'deny');
+    assert.equal(e.decide(ann, target, operation, ['dba']).kind, 'deny');
+  }
+  const guest = e.decide({ ...ann, groups: [] }, target, get('d/x'));
+  assert.ok(guest.kind === 'deny' && guest.reason === 'no-permit');
+});
+
+test('policies see what the identity provider said, and how long ago', () => {
+  const seconds = 1_700_000_000;
+  const age = (claims: Principal['claims'], when: string, now = seconds): string => {
+    const e = new CedarEngine([{ name: 'a.cedar', text: `@id("p") permit(principal, action, resource) when { ${when} };` }], [files], {
+      now: () => now * 1000,
+      mfaClasses: ['gold'],
+    });
+    const { kind } = e.decide({ ...ann, claims }, target, get('d/a'));
+    e.close();
+    return kind;
+  };
+  const cases: [Principal['claims'], string, boolean][] = [
+    [{ amr: ['pwd', 'otp'] }, 'context.mfa && context.amr.contains("otp")', true],
+    [{ amr: ['mfa'] }, 'context.mfa', true],
+    [{ amr: 'pwd' }, 'context.mfa', false],
+    [{ amr: ['pwd', 'pin'] }, 'context.mfa', false],
+    [{ amr: ['hwk', 'fpt'] }, 'context.mfa', true],
+    [{ acr: 'gold' }, 'context.mfa && context.acr == "gold"', true],
+    [{ acr: 'silver' }, 'context.mfa', false],
+    [{}, 'context.mfa || context.acr != "" || context.amr.contains("pwd")', false],
+    [{}, 'context.authAge == -1 && context.issuer == "i"', true],
+    [{ auth_time: seconds - 90 }, 'context.authAge == 120', true],
+    [{ auth_time: seconds }, 'context.authAge == 0', true],
+    [{ auth_time: 'yesterday' }, 'context.authAge == -1', true],
+  ];
+  for (const [claims, when, expected] of cases)
+    assert.equal(age(claims, when), expected ? 'allow' : 'deny', `${JSON.stringify(claims)} ${when}`);
+});
+
+test('a decision that depends on the time is not remembered beyond it', () => {
+  let now = 1_000_000_000;
+  const fresh = '@id("p") permit(principal, action, resource) when { context.authAge >= 0 && context.authAge <= 120 };';
+  const e = new CedarEngine([{ name: 'a.cedar', text: fresh }], [files], { now: () => now });
+  const who = { ...ann, claims: { auth_time: 999_999 } };
+  const scopes = new Set<string>();
+  for (const [later, kind] of [
+    [0, 'allow'],
+    [100_000, 'allow'],
+    [130_000, 'deny'],
+    [0, 'allow'],
+  ] as const) {
+    now = 1_000_000_000 + later;
+    assert.equal(e.decide(who, target, get('d/a')).kind, kind, String(later));
+    scopes.add(e.scope(who));
+  }
+  assert.equal(scopes.size, 3);
+  const timeless = engine(staffRead);
+  assert.equal(timeless.scope(who), timeless.scope({ ...who, claims: { auth_time: 5 } }));
+  assert.notEqual(timeless.scope(who), timeless.scope({ ...who, claims: { amr: ['otp'] } }));
+});
+
+test('a group that a grant gives counts for its resource and account only', () => {
+  const e = engine('@id("p") permit(principal, action, resource) when { context.granted };');
+  const holder = { ...ann, groups: ['store/rw'] };
+  for (const [resource, account, kind] of [
+    ['store', 'rw', 'allow'],
+    ['store', 'ro', 'deny'],
+    ['other', 'rw', 'deny'],
+  ] as const)
+    assert.equal(e.decide(holder, { ...target, resource, account }, get('d/a')).kind, kind);
+  const named = engine('@id("p") permit(principal in Group::"store/rw", action, resource);');
+  assert.equal(named.decide(holder, target, get('d/a')).kind, 'allow');
+});
+
+test('policies may only name resources that are registered, where these are known', () => {
+  const text = '@id("p") permit(principal, action, resource in Resource::"stroe");';
+  engine(text).close();
+  assert.throws(
+    () => new CedarEngine([{ name: 'a.cedar', text }], [files], { resources: ['store', 'archive'] }),
+    /a\.cedar:1:48: Resource::"stroe": there is no resource "stroe"; did you mean "store"\?/,
+  );
+});
+
 test('names are data, never policy text', () => {
   const e = engine(staffRead);
   for (const odd of ['"', '\\', 'a"::Group', '\u0000', '\ud800', '']) {

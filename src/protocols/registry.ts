@@ -23,7 +23,4 @@ const definitions: readonly ProtocolDefinition[] = [postgres];
 export const protocols: ReadonlyMap<string, ProtocolDefinition> = new Map(definitions.map((definition) => [definition.name, definition]));
 
 /** The vocabularies of all protocols, in the order of the registry, and that of the gateway's own API. */
-export const vocabularies: readonly ProtocolVocabulary[] = [
-  ...definitions.map((definition) => definition.vocabulary),
-  adminVocabulary,
-];
+export const vocabularies: readonly ProtocolVocabulary[] = [...definitions.map((definition) => definition.vocabulary), adminVocabulary];

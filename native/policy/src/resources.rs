@@ -48,7 +48,9 @@ fn resource_of(literal: &EntityUid) -> &str {
 
 /// The known name that differs in the fewest characters, when that is few enough to be a slip.
 fn nearest<'known>(wanted: &str, known: &'known [String]) -> Option<&'known String> {
-    let most = wanted.chars().count().max(3) / 3;
+    // Two swapped letters count as two.
+    let length = wanted.chars().count();
+    let most = if length < 4 { 1 } else { (length / 3).max(2) };
     known
         .iter()
         .map(|name| (distance(wanted, name), name))

@@ -15,7 +15,8 @@ export const check: Command = {
   async run(args: Arguments, io: Io): Promise<ExitCode> {
     const { config, warnings, problems } = inspectionOf(args, io);
     for (const warning of warnings) io.err(`warning: ${warning}\n`);
-    const all = [...problems, ...(config === null ? [] : policyProblems(config.policies))];
+    const names = config?.resources.map((resource) => resource.name) ?? [];
+    const all = [...problems, ...(config === null ? [] : policyProblems(config.policies, names))];
     if (config === null || all.length > 0) {
       io.err(`${all.join('\n')}\n`);
       return 1;
