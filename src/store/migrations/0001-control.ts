@@ -7,7 +7,7 @@ const STATEMENTS = [
   `create table users (
     issuer text not null, subject text not null, name text not null, kind text not null, groups jsonb not null,
     first_seen bigint not null, last_seen bigint not null,
-    primary key (issuer, subject))`,
+    primary key (issuer, subject), unique (name))`,
   `create table revocations (
     kind text not null, id text not null, revoked_by text not null, reason text not null, at bigint not null,
     primary key (kind, id))`,
@@ -22,6 +22,9 @@ const STATEMENTS = [
   `create table issued_tokens (
     id text primary key, issuer text not null, subject text not null, name text not null, kind text not null, provider text not null,
     refresh bytea, issued_at bigint not null, expires_at bigint not null, last_used_at bigint)`,
+  'create index issued_tokens_owner on issued_tokens (issuer, subject)',
+  'create index issued_tokens_name on issued_tokens (name)',
+  'create index issued_tokens_watched on issued_tokens (id) where refresh is not null',
   `create table approvals (
     id text primary key, state text not null, mode text not null, gateway text not null, process text not null, sid text not null,
     requester jsonb not null, source text not null, resource text not null, account text not null, action text not null,
