@@ -92,7 +92,8 @@ function assertCarried({ io, slabsTaken, longest }: Cost): void {
 
 /**
  * Calls into the addon: an operation is looked up by its shape and its text masked for the record, once each; rows take one call
- * a read at most, whatever their number; a batch of the record takes one seal. Nothing else.
+ * a read at most, whatever their number; a batch of the record takes one seal; a plain socket takes one call for each read and
+ * each write, and one more where the system had no more to give or took no more. Nothing else.
  */
 export function assertCrossings({ crossings: calls, operations, io }: Cost, pipelined: boolean): void {
   const of = (name: string): number => calls.get(name) ?? 0;
@@ -103,8 +104,15 @@ export function assertCrossings({ crossings: calls, operations, io }: Cost, pipe
   assert.equal(of('maskText'), operations, 'a text is masked for the record once');
   assert.ok(of('maskRows') >= 1 && of('maskRows') <= operations + io.reads, `${of('maskRows')} masking calls for ${io.reads} reads`);
   assert.ok(of('RecordChain.seal') >= 1 && of('RecordChain.seal') <= 2 * operations, `${of('RecordChain.seal')} seals`);
+  const [reads, writes] = [of('socketRead'), of('socketWrite')];
+  // None of them with TLS, where Node reads and writes.
+  assert.ok(reads === 0 || (reads >= io.reads && reads <= 2 * io.reads), `${reads} calls for ${io.reads} reads`);
+  assert.ok(writes === 0 || (writes >= io.writes && writes <= 2 * io.writes + 10), `${writes} calls for ${io.writes} writes`);
+  assert.ok(of('pollWait') <= reads, `${of('pollWait')} looks at the sockets for ${reads} reads`);
   const others = [...calls].filter(
-    ([name]) => !['statementShape', 'maskText', 'maskRows'].includes(name) && !name.startsWith('RecordChain.'),
+    ([name]) =>
+      !['statementShape', 'maskText', 'maskRows', 'socketRead', 'socketWrite', 'pollWait', 'pollSet'].includes(name) &&
+      !name.startsWith('RecordChain.'),
   );
   assert.deepEqual(others, [], 'no other call');
 }

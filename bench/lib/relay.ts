@@ -3,6 +3,7 @@ import { type AddressInfo, connect, createServer as createNetServer, type Server
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer as createTlsServer, connect as tlsConnect } from 'node:tls';
+import type { Channel } from '../../src/io/channel.ts';
 import type { IoCounters } from '../../src/io/counters.ts';
 import { type Slab, SlabPool } from '../../src/io/slab.ts';
 import { PgSession } from '../../src/protocols/postgres/session.ts';
@@ -75,7 +76,7 @@ export class Relay {
     this.#dataDir = parts.dataDir;
     this.#servers = parts.servers;
     this.#ended = parts.ended;
-    for (const { socket } of [this.#session.state.client, this.#session.state.upstream]) this.#watch(socket);
+    for (const channel of [this.#session.state.client, this.#session.state.upstream]) this.#watch(channel);
     this.#client.on('data', (chunk: Buffer) => this.#take(chunk));
     this.#client.on('close', () => this.#failed?.(new Error(`the session ended: ${parts.trouble.join('; ')}`)));
   }
@@ -120,6 +121,9 @@ export class Relay {
     const session = new PgSession({
       ...scene,
       sid: 'bench',
+      source: '127.0.0.1:1',
+      approvalMode: 'wait',
+      grants: [],
       connection: { socket: await accepted.promise, secure, rest: none },
       upstream: { socket: upstream, secure, rest: none, parameters: new Map(), pid: 1, secret: none },
       onEnd: () => ended.resolve(),
@@ -165,7 +169,7 @@ export class Relay {
     await this.#ended;
     this.#client.destroy();
     await this.#recorder.close();
-    for (const { socket } of [this.#session.state.client, this.#session.state.upstream]) socket.destroy();
+    for (const channel of [this.#session.state.client, this.#session.state.upstream]) channel.destroy();
     for (const server of this.#servers) server.close();
     rmSync(this.#dataDir, { recursive: true, force: true });
   }
@@ -174,14 +178,19 @@ export class Relay {
     return this.#session.state.services.counters;
   }
 
-  /** Sees each piece of memory that the gateway hands to a socket. */
-  #watch(socket: Socket): void {
-    const write = socket.write.bind(socket) as (bytes: Uint8Array, done: () => void) => boolean;
-    const watched = (bytes: Uint8Array, done: () => void): boolean => {
-      if (!this.#slabs.memory.has(bytes.buffer)) this.#foreign += bytes.length;
-      return write(bytes, done);
+  /** Sees each piece of memory that the gateway hands to a channel. */
+  #watch(channel: Channel): void {
+    const { memory } = this.#slabs;
+    const writeSlab = channel.writeSlab.bind(channel);
+    const writeOwned = channel.writeOwned.bind(channel);
+    channel.writeSlab = (slab, from, to) => {
+      if (!memory.has(slab.bytes.buffer)) this.#foreign += to - from;
+      return writeSlab(slab, from, to);
     };
-    socket.write = watched as Socket['write'];
+    channel.writeOwned = (bytes) => {
+      if (!memory.has(bytes.buffer)) this.#foreign += bytes.length;
+      return writeOwned(bytes);
+    };
   }
 
   #take(chunk: Buffer): void {

@@ -141,3 +141,27 @@ export function listPolicies(policies: number): string;
  * "errors": [message] }`: `approve` when approval by all approvers, and nothing less, would allow it; an evaluation error is a denial.
  */
 export function decidePolicy(policies: number, request: string): string;
+
+// ---------------------------------------------------------------- sockets by descriptor (Linux only: undefined elsewhere)
+
+/**
+ * Makes this thread's poll over sockets, once. `onReady` is called in each turn of the event loop in which at least one is
+ * ready; it asks `pollWait` which.
+ */
+export const pollStart: ((onReady: () => void) => number) | undefined;
+/** Whether the poll keeps the process alive. It does not at first. */
+export function pollKeep(keep: boolean): number;
+/** Watches `fd` under `token` for 1 (readable) and 2 (writable), added up; 0 takes it out. Level-triggered. */
+export function pollSet(fd: number, token: number, interest: number): number;
+/** Fills `events` with pairs of token and readiness (as in `pollSet`) and returns how many. A broken socket is ready for both. */
+export function pollWait(events: Uint32Array): number;
+/** A new descriptor of the same connection, or a negative errno. It has to be closed by `socketClose`. */
+export function socketDuplicate(fd: number): number;
+/** Reads into `[off, off+len)` without waiting: bytes read, 0 when the peer has ended, or a negative errno. */
+export function socketRead(fd: number, buf: Uint8Array, off: number, len: number): number;
+/** Writes `[off, off+len)` without waiting: bytes taken, maybe fewer, or a negative errno. */
+export function socketWrite(fd: number, buf: Uint8Array, off: number, len: number): number;
+/** Ends our side (FIN) behind what was written. 0 or a negative errno. */
+export function socketFinish(fd: number): number;
+/** Closes the descriptor. */
+export function socketClose(fd: number): number;

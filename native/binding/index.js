@@ -24,4 +24,14 @@ export const {
   dropPolicies,
   listPolicies,
   decidePolicy,
+  // Not on every system.
+  pollStart,
+  pollKeep,
+  pollSet,
+  pollWait,
+  socketDuplicate,
+  socketRead,
+  socketWrite,
+  socketFinish,
+  socketClose,
 } = addon;

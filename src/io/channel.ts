@@ -1,6 +1,10 @@
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { IoCounters } from './counters.ts';
+import { DescriptorTransport } from './descriptor-transport.ts';
 import type { Slab, SlabPool } from './slab.ts';
+import { canPollSockets } from './socket-poll.ts';
+import { StreamTransport } from './stream-transport.ts';
+import type { Transport, TransportSink } from './transport.ts';
 
 /** Below this much room a read gets a fresh slab: small reads cost more system calls than the memory is worth. */
 const MIN_ROOM = 8 * 1024;
@@ -14,13 +18,13 @@ export interface ChannelHandler {
   onBytes(channel: Channel): boolean;
   /** The peer will send nothing more. */
   onEnd(channel: Channel): void;
-  /** The output buffer of the socket is empty again after `write` returned false. */
+  /** Nothing that was written waits any more, after something had to. */
   onDrain(channel: Channel): void;
   onClose(channel: Channel, error: Error | null): void;
 }
 
-/** A socket that reads into slabs. `start`, `end` and `want` belong to the handler and the reader by turns. */
-export class Channel {
+/** A connection that reads into slabs. `start`, `end` and `want` belong to the handler and the reader by turns. */
+export class Channel implements TransportSink {
   slab: Slab;
   /** First byte not taken yet. */
   start = 0;
@@ -29,23 +33,15 @@ export class Channel {
   /** Bytes that the message at `start` needs in one piece; 0 when it is not known. */
   want = 0;
 
-  readonly socket: Socket;
+  readonly #transport: Transport;
   readonly #pool: SlabPool;
   readonly #counters: IoCounters;
   readonly #handler: ChannelHandler;
-  readonly #inFlight: (Slab | null)[] = [];
-  #inFlightHead = 0;
   #stopped = false;
   #closed = false;
-  readonly #written: () => void;
 
-  /**
-   * @param socket a socket whose events nobody else listens to any more.
-   * @param first bytes that were read from it before (the left-over of a start-up phase).
-   * @param copy true when the socket cannot read into our memory (TLS over an accepted socket): each byte is copied once.
-   */
   private constructor(
-    make: (channel: Channel) => Socket,
+    make: (channel: Channel) => Transport,
     first: Uint8Array,
     pool: SlabPool,
     counters: IoCounters,
@@ -54,68 +50,29 @@ export class Channel {
     this.#pool = pool;
     this.#counters = counters;
     this.#handler = handler;
-    // The left-over goes in before the socket is made: making it grants the rest of the slab to the next read.
     this.slab = pool.take(first.length + MIN_ROOM);
     this.slab.bytes.set(first);
     this.end = first.length;
-    this.#written = () => this.#onWritten();
-    this.socket = make(this);
-    this.socket.on('drain', () => handler.onDrain(this));
-    this.socket.on('end', () => handler.onEnd(this));
-    let failure: Error | null = null;
-    this.socket.on('error', (error) => {
-      failure = error;
-    });
-    this.socket.on('close', () => {
-      this.#closed = true;
-      this.#releaseAll();
-      handler.onClose(this, failure);
-    });
+    this.#transport = make(this);
   }
 
-  /** Takes over an accepted or connected plain socket: its handle is given to a new socket that reads into slabs. */
-  static overHandle(socket: Socket, first: Uint8Array, pool: SlabPool, counters: IoCounters, handler: ChannelHandler): Channel {
-    const detached = socket as unknown as { _handle: object | null; _server: unknown };
-    const handle = detached._handle;
-    if (handle === null || socket.destroyed) return Channel.copying(socket, first, pool, counters, handler);
-    // The old socket forgets its handle, so that its own end does not close what lives on.
-    detached._handle = null;
-    socket.removeAllListeners();
-    socket.on('error', () => {});
-    const channel = new Channel(
-      (self) => {
-        const options = {
-          handle,
-          allowHalfOpen: true,
-          readable: true,
-          writable: true,
-          onread: { buffer: () => self.#grant(), callback: (nread: number) => self.#onRead(nread) },
-        };
-        return new Socket(options as unknown as ConstructorParameters<typeof Socket>[0]);
-      },
-      first,
-      pool,
-      counters,
-      handler,
-    );
-    channel.socket.setNoDelay(true);
-    return channel;
+  /**
+   * Takes over an accepted or connected plain socket, whose events nobody else listens to any more.
+   * @param first bytes that were read from it before (the left-over of a start-up phase).
+   */
+  static plain(socket: Socket, first: Uint8Array, pool: SlabPool, counters: IoCounters, handler: ChannelHandler): Channel {
+    if (!canPollSockets) return Channel.copying(socket, first, pool, counters, handler);
+    socket.setNoDelay(true);
+    // A paused stream goes on reading for a while: what it holds comes behind what was taken from it.
+    const held = socket.read() as Buffer | null;
+    const all = held === null ? first : Buffer.concat([first, held]);
+    const make = (channel: Channel): Transport => DescriptorTransport.takeOver(socket, channel) ?? channel.#stream(socket);
+    return new Channel(make, all, pool, counters, handler);
   }
 
-  /** Takes over a socket that delivers buffers of its own. */
+  /** Takes over a socket that delivers buffers of its own (TLS): each byte is copied once. */
   static copying(socket: Socket, first: Uint8Array, pool: SlabPool, counters: IoCounters, handler: ChannelHandler): Channel {
-    socket.removeAllListeners('data');
-    socket.removeAllListeners('end');
-    socket.removeAllListeners('error');
-    socket.removeAllListeners('close');
-    const channel = new Channel(() => socket, first, pool, counters, handler);
-    socket.on('data', (chunk: Buffer) => {
-      counters.bytesRead += chunk.length;
-      counters.bytesCopied += chunk.length;
-      channel.#push(chunk);
-    });
-    socket.pause();
-    return channel;
+    return new Channel((channel) => channel.#stream(socket), first, pool, counters, handler);
   }
 
   /** Starts delivery: the left-over first, then what the socket brings. */
@@ -124,9 +81,9 @@ export class Channel {
     this.resume();
   }
 
-  /** Bytes handed to the socket and not yet taken by the system. */
+  /** Bytes written and not yet taken by the system. */
   get queued(): number {
-    return this.socket.writableLength;
+    return this.#transport.queued;
   }
 
   get closed(): boolean {
@@ -136,31 +93,17 @@ export class Channel {
   /** Writes a region of a slab without copying it: the slab is pinned until the system has taken the bytes. */
   writeSlab(slab: Slab, from: number, to: number): boolean {
     if (from >= to) return true;
-    slab.pin();
-    this.#inFlight.push(slab);
-    const ready = this.#write(slab.bytes.subarray(from, to));
-    if (this.socket.writableLength === 0) {
-      // The system took it all at once, as it usually does: the slab need not wait for the callback to be used again.
-      this.#inFlight[this.#inFlight.length - 1] = null;
-      slab.unpin();
-    }
-    return ready;
+    this.#counters.writes++;
+    this.#counters.bytesWritten += to - from;
+    return this.#transport.writeSlab(slab, from, to);
   }
 
   /** Writes bytes that the caller gives away. */
   writeOwned(bytes: Uint8Array): boolean {
     if (bytes.length === 0) return true;
-    this.#inFlight.push(null);
-    return this.#write(bytes);
-  }
-
-  /** Several writes in one system call: between `cork` and `uncork`. */
-  cork(): void {
-    this.socket.cork();
-  }
-
-  uncork(): void {
-    this.socket.uncork();
+    this.#counters.writes++;
+    this.#counters.bytesWritten += bytes.length;
+    return this.#transport.writeOwned(bytes);
   }
 
   /** Reads on after `onBytes` returned false; what is there already is offered first. */
@@ -171,7 +114,7 @@ export class Channel {
       this.#stopped = true;
       return;
     }
-    this.socket.resume();
+    this.#transport.resume();
   }
 
   /** Offers what is there already to the handler again, when something else than the socket moved it on. */
@@ -183,68 +126,61 @@ export class Channel {
   pause(): void {
     if (this.#stopped) return;
     this.#stopped = true;
-    this.socket.pause();
+    this.#transport.pause();
   }
 
   /** Sends what is queued, then closes our side. */
   finish(): void {
-    this.socket.end();
+    this.#transport.finish();
   }
 
   destroy(): void {
-    this.socket.destroy();
+    this.#transport.destroy();
   }
 
-  #write(bytes: Uint8Array): boolean {
-    this.#counters.writes++;
-    this.#counters.bytesWritten += bytes.length;
-    return this.socket.write(bytes, this.#written);
-  }
-
-  #onWritten(): void {
-    const slab = this.#inFlight[this.#inFlightHead++];
-    slab?.unpin();
-    if (this.#inFlightHead === this.#inFlight.length) {
-      this.#inFlight.length = 0;
-      this.#inFlightHead = 0;
-    } else if (this.#inFlightHead > 1024) {
-      this.#inFlight.splice(0, this.#inFlightHead);
-      this.#inFlightHead = 0;
-    }
-  }
-
-  #releaseAll(): void {
-    for (let i = this.#inFlightHead; i < this.#inFlight.length; i++) this.#inFlight[i]?.unpin();
-    this.#inFlight.length = 0;
-    this.#inFlightHead = 0;
-  }
-
-  #onRead(nread: number): boolean {
-    this.#counters.reads++;
-    this.#counters.bytesRead += nread;
-    this.end += nread;
-    if (this.#handler.onBytes(this)) return true;
-    this.#stopped = true;
-    return false;
-  }
-
-  /** Memory for the next read: asked for after each one, and valid until it is filled, however long reading pauses. */
-  #grant(): Uint8Array {
-    this.#makeRoom(MIN_ROOM);
-    return this.end === 0 ? this.slab.bytes : this.slab.bytes.subarray(this.end);
-  }
-
-  #makeRoom(least: number): void {
+  /** For the transport, as the following. */
+  makeRoom(least = MIN_ROOM): number {
     const held = this.end - this.start;
     if (held === 0 && !this.slab.shared) {
       this.start = 0;
       this.end = 0;
       this.want = 0;
-      return;
+      return this.slab.size;
     }
     // Memory follows what came, not what a length field promises: it doubles until the wanted message fits.
     const need = Math.max(held + least, Math.min(this.want, 2 * held + this.#pool.slabSize));
-    if (this.slab.size - this.start >= need && this.slab.size - this.end >= least) return;
+    if (this.slab.size - this.start < need || this.slab.size - this.end < least) this.#move(need);
+    return this.slab.size - this.end;
+  }
+
+  onRead(count: number): boolean {
+    this.#counters.reads++;
+    this.#counters.bytesRead += count;
+    this.end += count;
+    if (this.#handler.onBytes(this)) return true;
+    this.#stopped = true;
+    return false;
+  }
+
+  onEnd(): void {
+    this.#handler.onEnd(this);
+  }
+
+  onDrain(): void {
+    this.#handler.onDrain(this);
+  }
+
+  onClose(error: Error | null): void {
+    this.#closed = true;
+    this.#handler.onClose(this, error);
+  }
+
+  #stream(socket: Socket): Transport {
+    return new StreamTransport(socket, this, (chunk) => this.#push(chunk));
+  }
+
+  #move(need: number): void {
+    const held = this.end - this.start;
     const next = this.#pool.take(need);
     if (held > 0) {
       this.slab.bytes.copy(next.bytes, 0, this.start, this.end);
@@ -256,21 +192,20 @@ export class Channel {
     this.end = held;
   }
 
-  #push(chunk: Uint8Array): void {
-    let at = 0;
-    while (at < chunk.length && !this.#closed) {
-      this.#makeRoom(1);
-      const n = Math.min(chunk.length - at, this.slab.size - this.end);
-      this.slab.bytes.set(chunk.subarray(at, at + n), this.end);
-      this.end += n;
+  /** Copies what a stream delivered. While stopped, bytes only gather: a handler that asked for silence must not be called. */
+  #push(chunk: Buffer): void {
+    this.#counters.bytesCopied += chunk.length;
+    for (let at = 0; at < chunk.length && !this.#closed; ) {
+      const n = Math.min(chunk.length - at, this.makeRoom(1));
+      chunk.copy(this.slab.bytes, this.end, at, at + n);
       at += n;
-      this.#counters.reads++;
-      // While stopped, bytes only gather: a handler that asked for silence must not be called.
-      if (!this.#stopped && !this.#handler.onBytes(this)) {
-        this.#stopped = true;
-        this.socket.pause();
+      if (this.#stopped) {
+        this.#counters.reads++;
+        this.#counters.bytesRead += n;
+        this.end += n;
+      } else if (!this.onRead(n)) {
+        this.#transport.pause();
       }
     }
-    if (!this.#stopped && !this.#closed) this.socket.resume();
   }
 }

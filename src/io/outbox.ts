@@ -1,6 +1,9 @@
 import type { Channel } from './channel.ts';
 import type { Slab } from './slab.ts';
 
+/** Several parts up to this length in all are copied into one: a system call costs more than that. */
+const MAX_JOINED = 16 * 1024;
+
 interface Part {
   /** Null: the region of the outbox's slab. */
   readonly owned: Uint8Array | null;
@@ -62,13 +65,24 @@ export class Outbox {
   writeTo(channel: Channel): boolean {
     if (this.#parts === null) return channel.writeSlab(this.slab, this.#from, this.#to);
     this.#close();
-    channel.cork();
+    const total = this.#parts.reduce((sum, part) => sum + part.to - part.from, 0);
+    if (total <= MAX_JOINED) return channel.writeOwned(this.#joined(total));
     let ready = true;
     for (const part of this.#parts) {
       ready = part.owned === null ? channel.writeSlab(this.slab, part.from, part.to) : channel.writeOwned(part.owned);
     }
-    channel.uncork();
     return ready;
+  }
+
+  /** All parts in one piece. */
+  #joined(total: number): Buffer {
+    const joined = Buffer.allocUnsafe(total);
+    let at = 0;
+    this.eachPiece((bytes, from, to) => {
+      joined.set(bytes.subarray(from, to), at);
+      at += to - from;
+    });
+    return joined;
   }
 
   #close(): void {

@@ -1,4 +1,4 @@
-//! Calls from JavaScript with no more than a call needs, and the only `unsafe` of this crate.
+//! Calls from JavaScript with no more than a call needs. The only `unsafe` of this crate is here and in `sockets`.
 //!
 //! napi's own glue tracks what each call borrows and makes handles for every typed array, which costs several times what
 //! masking a short row does. The functions here that run per message take their arguments straight from the engine. What
@@ -32,7 +32,12 @@ pub(crate) struct Call<'call> {
 }
 
 impl Call<'_> {
-    fn argument(&self, index: usize) -> sys::napi_value {
+    /// The environment of the call.
+    pub(crate) fn env(&self) -> sys::napi_env {
+        self.env
+    }
+
+    pub(crate) fn argument(&self, index: usize) -> sys::napi_value {
         self.arguments.get(index).copied().unwrap_or(ptr::null_mut())
     }
 
@@ -182,7 +187,16 @@ impl<'call> Bytes<'call> {
     }
 }
 
-impl Counts<'_> {
+impl<'call> Counts<'call> {
+    /// The elements, to write.
+    pub(crate) fn write(self) -> &'call mut [u32] {
+        if self.length == 0 {
+            return &mut [];
+        }
+        // SAFETY: the engine said that so many elements lie at `self.data`, and `self` was taken by value.
+        unsafe { std::slice::from_raw_parts_mut(self.data, self.length) }
+    }
+
     /// # Safety
     /// As [`Bytes::get`].
     unsafe fn get(env: sys::napi_env, value: sys::napi_value) -> Result<Self> {

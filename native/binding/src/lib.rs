@@ -6,6 +6,9 @@ mod policy;
 mod record;
 mod registry;
 mod scanner;
+// A test is linked without libuv, which Node brings.
+#[cfg(all(target_os = "linux", not(test)))]
+mod sockets;
 mod sql;
 
 use napi::Env;
@@ -21,5 +24,18 @@ pub fn exports(exports: Object, env: Env) -> Result<()> {
     call::export::<scanner::MaskText>(&env, &exports)?;
     call::export::<scanner::MaskRows>(&env, &exports)?;
     call::export::<scanner::MaskCopy>(&env, &exports)?;
-    call::export::<sql::StatementShape>(&env, &exports)
+    call::export::<sql::StatementShape>(&env, &exports)?;
+    #[cfg(all(target_os = "linux", not(test)))]
+    {
+        call::export::<sockets::PollStart>(&env, &exports)?;
+        call::export::<sockets::PollKeep>(&env, &exports)?;
+        call::export::<sockets::PollSet>(&env, &exports)?;
+        call::export::<sockets::PollWait>(&env, &exports)?;
+        call::export::<sockets::SocketDuplicate>(&env, &exports)?;
+        call::export::<sockets::SocketRead>(&env, &exports)?;
+        call::export::<sockets::SocketWrite>(&env, &exports)?;
+        call::export::<sockets::SocketFinish>(&env, &exports)?;
+        call::export::<sockets::SocketClose>(&env, &exports)?;
+    }
+    Ok(())
 }

@@ -1,14 +1,17 @@
+import type { ApprovalMode, LiveSession } from '../../access/model.ts';
 import type { Resource } from '../../config/model.ts';
 import { GatewayError } from '../../errors.ts';
 import { Channel } from '../../io/channel.ts';
 import type { Principal, Target } from '../../policy/model.ts';
 import { jsonString } from '../../recording/json.ts';
 import type { ProtocolServices } from '../protocol.ts';
+import { ApprovalGate } from './approval-gate.ts';
 import type { Cancellable } from './cancel.ts';
 import type { Catalog } from './catalog.ts';
 import type { Classifier } from './classifier.ts';
 import { ClientMessages } from './client-messages.ts';
 import { ClientPump } from './client-pump.ts';
+import { PgLiveSession } from './live-session.ts';
 import type { ClientConnection } from './login.ts';
 import { terminate } from './messages.ts';
 import { maskCounts } from './operation.ts';
@@ -25,6 +28,11 @@ export interface SessionOptions {
   readonly principal: Principal;
   readonly target: Target;
   readonly resource: Resource;
+  /** Where the client is. */
+  readonly source: string;
+  readonly approvalMode: ApprovalMode;
+  /** Ids of the grants that it stands on. */
+  readonly grants: readonly string[];
   readonly classifier: Classifier;
   readonly catalog: Catalog;
   readonly connection: ClientConnection;
@@ -35,9 +43,11 @@ export interface SessionOptions {
 /** One client on one target connection, from its start line in the record to its end line. */
 export class PgSession implements Cancellable {
   readonly state: SessionState;
+  readonly live: LiveSession;
   readonly #options: SessionOptions;
   readonly #clientPump: ClientPump;
   readonly #serverMessages: ServerMessages;
+  readonly #approvals: ApprovalGate;
   readonly #startedAt: number;
   #ended = false;
   #draining = false;
@@ -46,9 +56,19 @@ export class PgSession implements Cancellable {
     const { services, connection, upstream } = options;
     this.#options = options;
     this.#startedAt = services.now();
-    this.state = new SessionState({ ...options, fail: (error) => this.fail(error) });
+    this.state = new SessionState({ ...options, parameters: upstream.parameters, fail: (error) => this.fail(error) });
     const { state } = this;
-    this.#clientPump = new ClientPump(state, new ClientMessages(state), (error) => this.#clientGone(error));
+    state.lastActive = this.#startedAt;
+    this.#approvals = new ApprovalGate(
+      state,
+      () => Promise.resolve({ unavailable: 'not asked' }),
+      () => {
+        state.client.poke();
+        state.client.resume();
+      },
+    );
+    this.live = new PgLiveSession(state, this.#approvals, Date.now(), options.grants, (error) => this.fail(error));
+    this.#clientPump = new ClientPump(state, new ClientMessages(state, this.#approvals), (error) => this.#clientGone(error));
     this.#serverMessages = new ServerMessages(state);
     const serverPump = new ServerPump(
       state,
@@ -59,17 +79,22 @@ export class PgSession implements Cancellable {
     const { slabs, counters } = services;
     state.upstream = upstream.secure
       ? Channel.copying(upstream.socket, upstream.rest, slabs, counters, serverPump)
-      : Channel.overHandle(upstream.socket, upstream.rest, slabs, counters, serverPump);
+      : Channel.plain(upstream.socket, upstream.rest, slabs, counters, serverPump);
     const clientPump = this.#clientPump;
     const clientHandler = {
       onBytes: (channel: Channel) => clientPump.onBytes(channel),
-      onEnd: () => clientPump.onEnd(),
+      onEnd: () => {
+        state.clientEnded = true;
+        // Who is gone gets no answer: then nothing that waits may run.
+        if (this.#approvals.waiting) this.#clientGone(null);
+        else clientPump.onEnd();
+      },
       onDrain: () => serverPump.resume(),
       onClose: (channel: Channel, error: Error | null) => clientPump.onClose(channel, error),
     };
     state.client = connection.secure
       ? Channel.copying(connection.socket, connection.rest, slabs, counters, clientHandler)
-      : Channel.overHandle(connection.socket, connection.rest, slabs, counters, clientHandler);
+      : Channel.plain(connection.socket, connection.rest, slabs, counters, clientHandler);
   }
 
   /** Begins to pump. `greeting` (authentication, parameters, key, ready) goes out first. */
@@ -79,10 +104,9 @@ export class PgSession implements Cancellable {
     this.state.client.open();
   }
 
-  /** Asks the server to cancel what runs, with the server's own key. Recorded first. */
+  /** Withdraws what waits for approval, else asks the server to cancel what runs, with the server's own key. Recorded first. */
   cancel(source: string): void {
     const { services, sid } = this.state;
-    const { upstream, resource } = this.#options;
     const { recorder } = services;
     const intent = recorder.append('intent', sid, `"kind":"cancel","source":${jsonString(source)}`);
     const result = (members: string): void => {
@@ -91,18 +115,26 @@ export class PgSession implements Cancellable {
     recorder.whenRecorded({
       onRecorded: (error) => {
         if (error !== null) return;
-        dial(resource, services.config.limits.loginSeconds * 1000).then(
-          ({ socket, tls }) => {
-            (tls ?? socket).end(cancelRequest(upstream.pid, upstream.secret));
-            result('"status":"ok"');
-          },
-          (cause: unknown) => {
-            services.log.warn('cancel could not be delivered', { sid, error: String(cause) });
-            result('"status":"error","code":"upstream_unreachable"');
-          },
-        );
+        // What has not reached the target cannot be cancelled there.
+        if (this.#approvals.cancel()) result('"status":"ok"');
+        else
+          this.#cancelUpstream().then(
+            () => result('"status":"ok"'),
+            () => result('"status":"error","code":"upstream_unreachable"'),
+          );
       },
     });
+  }
+
+  async #cancelUpstream(): Promise<void> {
+    const { upstream, resource, services, sid } = this.#options;
+    try {
+      const { socket, tls } = await dial(resource, services.config.limits.loginSeconds * 1000);
+      (tls ?? socket).end(cancelRequest(upstream.pid, upstream.secret));
+    } catch (cause) {
+      services.log.warn('cancel could not be delivered', { sid, error: String(cause) });
+      throw cause;
+    }
   }
 
   /** Ends the session with FATAL: after it, nothing of either side passes any more. */
@@ -116,7 +148,9 @@ export class PgSession implements Cancellable {
       error: error.cause === undefined ? error.message : `${error.message}: ${String(error.cause)}`,
     });
     if (!client.closed) client.writeOwned(wireError(error, 'FATAL'));
-    this.#end(error.code);
+    // Whoever is thrown out leaves nothing running behind.
+    if (this.state.replies.length > 0 && !this.state.upstream.closed) this.#cancelUpstream().catch(() => {});
+    this.#end(error.code, error.source === 'gateway' ? 'aborted' : 'unknown');
   }
 
   /** Ends the session when nothing is in flight, at once when it is idle. */
@@ -160,11 +194,12 @@ export class PgSession implements Cancellable {
       );
   }
 
-  #end(reason: string): void {
+  /** @param outcome of what was under way: `aborted` where it was the gateway that cut it short. */
+  #end(reason: string, outcome: 'unknown' | 'aborted' = 'unknown'): void {
     if (this.#ended) return;
     this.#ended = true;
     this.state.ended = true;
-    const { services, sid, replies, client, upstream, masked, ops, denied } = this.state;
+    const { services, sid, replies, client, upstream, masked } = this.state;
     if (!upstream.closed) {
       upstream.writeOwned(terminate());
       upstream.finish();
@@ -175,9 +210,10 @@ export class PgSession implements Cancellable {
       setTimeout(() => client.destroy(), 2000).unref();
     }
     setTimeout(() => upstream.destroy(), 2000).unref();
+    this.#approvals.lose();
     for (let reply = replies.shift(); reply !== undefined; reply = replies.shift()) {
       const { op } = reply;
-      if (op?.settle('unknown', services.now()) === true && services.recorder.failure === null) {
+      if (op?.settle(outcome, services.now()) === true && services.recorder.failure === null) {
         services.recorder.append('result', sid, op.resultMembers(services.masker.ruleNames));
       }
     }
@@ -186,7 +222,7 @@ export class PgSession implements Cancellable {
       services.recorder.append(
         'session',
         sid,
-        `"event":"end","reason":${jsonString(reason)},"ops":${ops},"denied":${denied},"seconds":${seconds},"masked":${maskCounts(masked, services.masker.ruleNames)}`,
+        `"event":"end","reason":${jsonString(reason)},"ops":${this.state.ops},"denied":${this.state.denied},"seconds":${seconds},"masked":${maskCounts(masked, services.masker.ruleNames)}`,
       );
     }
     this.#options.onEnd(this);
