@@ -10,7 +10,7 @@ const layers: Readonly<Record<string, readonly string[]>> = {
   errors: [],
   log: [],
   native: [],
-  io: ['errors'],
+  io: ['errors', 'native'],
   policy: ['errors', 'native'],
   config: ['errors', 'policy'],
   store: ['errors', 'native', 'policy', 'config'],
