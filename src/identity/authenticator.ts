@@ -1,5 +1,11 @@
 import type { Principal } from '../policy/model.ts';
+import { refuse } from './failure.ts';
+import type { TokenStore } from './issued-tokens.ts';
+import { isLocalToken, type LocalTokenVerifier } from './local-token.ts';
 import type { Authenticator, TokenVerifier } from './model.ts';
+import type { PresentedTokens } from './presented-token.ts';
+import { isServiceKey, type ServiceKeyStore } from './service-keys.ts';
+import type { Users } from './users.ts';
 
 /** Tokens of this gateway alone: what a configuration without identity providers takes. */
 export class LocalAuthenticator implements Authenticator {
@@ -15,5 +21,67 @@ export class LocalAuthenticator implements Authenticator {
 
   async authenticateBearer(token: string): Promise<Principal> {
     return this.#tokens.verify(token, null);
+  }
+}
+
+export interface AuthenticatorParts {
+  readonly local: LocalTokenVerifier;
+  readonly presented: PresentedTokens;
+  readonly keys: ServiceKeyStore;
+  readonly users: Users;
+  readonly tokens: TokenStore;
+  /** Throws `revoked`. */
+  readonly check: (principal: Principal) => void;
+}
+
+/** Takes every credential there is, told apart by its form. */
+export class GatewayAuthenticator implements Authenticator {
+  readonly #parts: AuthenticatorParts;
+
+  constructor(parts: AuthenticatorParts) {
+    this.#parts = parts;
+  }
+
+  authenticate(secret: string, user: string): Promise<Principal> {
+    return this.#authenticate(secret, user);
+  }
+
+  authenticateBearer(token: string, audience?: string): Promise<Principal> {
+    return this.#authenticate(token, null, audience);
+  }
+
+  async #authenticate(secret: string, user: string | null, audience?: string): Promise<Principal> {
+    const principal = await this.#verify(secret, user, audience);
+    if (user !== null && principal.name !== user) {
+      throw refuse('token_user_mismatch', 'the credential belongs to another user', {
+        hint: 'log in with the user name that the credential was issued for',
+      });
+    }
+    this.#parts.check(principal);
+    return principal;
+  }
+
+  async #verify(secret: string, user: string | null, audience: string | undefined): Promise<Principal> {
+    const { local, presented, keys, users, tokens } = this.#parts;
+    if (isServiceKey(secret)) {
+      const principal = await keys.verify(secret);
+      await users.admit(principal);
+      return principal;
+    }
+    if (!isLocalToken(secret) && presented.handles(secret)) {
+      const principal = await presented.verify(secret);
+      // Before the name is given away: the token may be stolen and the name a guess.
+      if (user !== null && principal.name !== user) return principal;
+      await users.admit(principal);
+      return principal;
+    }
+    const principal = local.verify(secret, user, audience);
+    if (principal.credential.kind === 'issued-token') {
+      await users.admit(principal);
+      tokens.touch(principal.credential.id);
+    } else {
+      await users.checkLocal(principal.name);
+    }
+    return principal;
   }
 }

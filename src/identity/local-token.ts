@@ -13,6 +13,9 @@ const header = Buffer.from(JSON.stringify({ alg: 'EdDSA', typ: 'sluice+jwt' })).
 /** The audience: a token of another program signed with this key by mistake is none of ours. */
 const audience = 'sluice';
 
+/** The audience of a token for one part of the gateway alone. */
+const audienceOf = (part: string | undefined): string => (part === undefined ? audience : `${audience}/${part}`);
+
 export const maxTokenBytes = 8 * 1024;
 export const maxTtlMs = 366 * 86_400_000;
 /** How far ahead of ours the issuer's clock may be. */
@@ -23,6 +26,25 @@ export interface TokenRequest {
   readonly kind: 'user' | 'service';
   readonly groups: readonly string[];
   readonly ttlMs: number;
+  /** Who vouches for the user, when that is not this gateway. */
+  readonly origin?: TokenOrigin;
+  /** The one part of the gateway that the token is for; absent: all of it. */
+  readonly audience?: string;
+}
+
+/** The identity provider's word that a token stands on. */
+export interface TokenOrigin {
+  readonly issuer: string;
+  readonly subject: string;
+  /** acr, amr, auth_time. */
+  readonly claims: Principal['claims'];
+}
+
+export interface LocalToken {
+  readonly token: string;
+  readonly id: string;
+  /** ms since the epoch. */
+  readonly expiresAt: number;
 }
 
 interface Claims {
@@ -35,6 +57,7 @@ interface Claims {
   readonly exp: number;
   readonly kind: 'user' | 'service';
   readonly groups: readonly string[];
+  readonly origin?: TokenOrigin;
 }
 
 /** Names that can be logged in with: `+` splits off the account, and control characters have no place in a record. */
@@ -46,26 +69,39 @@ export function isUserName(name: string): boolean {
 
 /** Issues a token. `now` is in ms since the epoch. Throws RangeError on a name, group or lifetime that cannot be. */
 export function issueToken(request: TokenRequest, issuer: string, privateKey: KeyObject, now: number): string {
+  return signToken(request, issuer, privateKey, now).token;
+}
+
+/** As issueToken, with the id and the expiry that the token carries. */
+export function signToken(request: TokenRequest, issuer: string, privateKey: KeyObject, now: number): LocalToken {
   if (!isUserName(request.user)) throw new RangeError(`"${request.user}" is not a user name: letters, digits and _ . @ : -, up to 128`);
+  // The groups of a provider are named as the provider likes, and were checked when they came.
   for (const group of request.groups)
-    if (!isUserName(group)) throw new RangeError(`"${group}" is not a group name: letters, digits and _ . @ : -, up to 128`);
+    if (request.origin === undefined && !isUserName(group))
+      throw new RangeError(`"${group}" is not a group name: letters, digits and _ . @ : -, up to 128`);
   if (!(request.ttlMs >= 1000 && request.ttlMs <= maxTtlMs)) throw new RangeError('a token lives between 1 second and 366 days');
   const iat = Math.floor(now / 1000);
   const claims: Claims = {
     iss: issuer,
     sub: request.user,
-    aud: audience,
+    aud: audienceOf(request.audience),
     jti: randomUUID(),
     iat,
     nbf: iat,
     exp: iat + Math.floor(request.ttlMs / 1000),
     kind: request.kind,
     groups: [...new Set(request.groups)],
+    ...(request.origin === undefined ? {} : { origin: request.origin }),
   };
   const signed = `${header}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`;
   const token = `${signed}.${sign(null, Buffer.from(signed), privateKey).toString('base64url')}`;
   if (token.length > maxTokenBytes) throw new RangeError(`the token would exceed ${maxTokenBytes} bytes: name fewer groups`);
-  return token;
+  return { token, id: claims.jti, expiresAt: claims.exp * 1000 };
+}
+
+/** Whether the text says that it is a token of a gateway; says nothing of whether it is one. */
+export function isLocalToken(text: string): boolean {
+  return text.startsWith(`${header}.`);
 }
 
 /** Verifies tokens of one issuer with one key. `clock` gives ms since the epoch. */
@@ -80,7 +116,8 @@ export class LocalTokenVerifier implements TokenVerifier {
     this.#clock = clock;
   }
 
-  verify(token: string, user: string | null): Principal {
+  /** `part`: takes tokens for that part of the gateway as well. */
+  verify(token: string, user: string | null, part?: string): Principal {
     if (token.length > maxTokenBytes) throw refused('token_malformed', 'the token is too long');
     const parts = token.split('.');
     const [protectedHeader, payload, signature] = parts;
@@ -98,20 +135,22 @@ export class LocalTokenVerifier implements TokenVerifier {
     const claims = parseClaims(payloadBytes);
     if (claims === null) throw refused('token_malformed', 'the claims of the token are incomplete');
     if (claims.iss !== this.#issuer) throw refused('token_issuer', 'the token was issued by another gateway');
-    if (claims.aud !== audience) throw refused('token_audience', 'the token was issued for something else');
+    if (claims.aud !== audience && claims.aud !== audienceOf(part))
+      throw refused('token_audience', 'the token was issued for something else');
     const now = this.#clock() / 1000;
     if (now >= claims.exp) throw refused('token_expired', `the token expired at ${new Date(claims.exp * 1000).toISOString()}`);
     if (now + skewSeconds < Math.max(claims.nbf, claims.iat)) throw refused('token_not_yet_valid', 'the token is not valid yet');
     if (user !== null && claims.sub !== user)
       throw refused('token_user_mismatch', 'the token belongs to another user', 'log in with the user name the token was issued for');
+    const { origin } = claims;
     return {
       kind: claims.kind,
       name: claims.sub,
-      issuer: claims.iss,
-      subject: claims.sub,
+      issuer: origin?.issuer ?? claims.iss,
+      subject: origin?.subject ?? claims.sub,
       groups: claims.groups,
-      credential: { kind: 'local-token', id: claims.jti, expiresAt: claims.exp * 1000 },
-      claims: {},
+      credential: { kind: origin === undefined ? 'local-token' : 'issued-token', id: claims.jti, expiresAt: claims.exp * 1000 },
+      claims: origin?.claims ?? {},
     };
   }
 }
@@ -135,7 +174,15 @@ function parseClaims(bytes: Buffer): Claims | null {
   if (!isSeconds(iat) || !isSeconds(nbf) || !isSeconds(exp)) return null;
   if (kind !== 'user' && kind !== 'service') return null;
   if (!isUserName(sub) || !Array.isArray(groups) || !groups.every((group): group is string => typeof group === 'string')) return null;
-  return { iss, sub, aud, jti, iat, nbf, exp, kind, groups };
+  // What the gateway signed it also formed: nothing but the presence of the origin is left to look at.
+  const { origin } = value as { origin?: TokenOrigin };
+  if (origin !== undefined && (typeof origin?.issuer !== 'string' || typeof origin.subject !== 'string' || !isObject(origin.claims)))
+    return null;
+  return { iss, sub, aud, jti, iat, nbf, exp, kind, groups, ...(origin === undefined ? {} : { origin }) };
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null;
 }
 
 function isSeconds(value: unknown): value is number {

@@ -39,8 +39,8 @@ export interface LoginStart {
 /** A log-in that succeeded. */
 export interface Login {
   /**
-   * With the provider's issuer and subject. `credential.id` names this log-in: revoking it ends everything that stands on it;
-   * `credential.expiresAt` is how long a web session may live on it.
+   * With the provider's issuer and subject. `credential.id` names this log-in: revoking it ends the web sessions on it (tokens
+   * issued from it have ids of their own); `credential.expiresAt` is how long a web session may live on it.
    */
   readonly principal: Principal;
   readonly provider: string;
@@ -99,13 +99,16 @@ export interface LoginService {
    * form for SAML. `purpose` comes back from `finish` unchanged (up to 2,000 characters): where to go on, for example.
    */
   begin(provider: string, options: { readonly redirectUri: string; readonly purpose: string }): Promise<LoginStart>;
-  /** OIDC. `query` is the query string that the browser came back with, `binding` the content of its cookie. */
-  finish(query: string, binding: string): Promise<Login>;
+  /** OIDC. `query` is the query string that the browser came back with, `binding` the content of its cookie, `source` its address. */
+  finish(query: string, binding: string, source?: string): Promise<Login>;
   /** SAML. `body` is the form as posted (application/x-www-form-urlencoded). */
-  finishSaml(body: string, binding: string): Promise<Login>;
+  finishSaml(body: string, binding: string, source?: string): Promise<Login>;
   beginDevice(provider: string): Promise<DeviceStart>;
-  pollDevice(id: string): Promise<DevicePoll>;
-  /** A token that carries the principal, issuer and subject of its provider included. Never longer than `identity.token_ttl`. */
+  pollDevice(id: string, source?: string): Promise<DevicePoll>;
+  /**
+   * A token that carries the principal, issuer and subject of its provider included. It lives `identity.token_ttl` at most, and no
+   * longer than what it is made from unless that is a log-in: a token cannot renew itself. Throws `token_lifetime`, `groups_too_many`.
+   */
   issueFor(principal: Principal, options?: { readonly ttlSeconds?: number; readonly audience?: string }): Promise<IssuedToken>;
   /**
    * A code for the command line on the loopback interface, good once and for 60 s. `challenge` is the base64url SHA-256 of a
@@ -166,9 +169,4 @@ export interface Identity {
   readonly serviceKeys: ServiceKeys;
   readonly tokens: IssuedTokens;
   close(): Promise<void>;
-}
-
-/** Where identity leaves its lines: the recorder, as far as identity sees it. */
-export interface IdentityRecord {
-  append(type: 'auth' | 'config', sid: string, members: string): number;
 }
