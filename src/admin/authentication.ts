@@ -1,0 +1,110 @@
+import { GatewayError } from '../errors.ts';
+import type { Principal } from '../policy/model.ts';
+import { jsonString } from '../recording/json.ts';
+import { refuse, TooMany } from './errors.ts';
+import type { ApiRequest } from './http.ts';
+import { type Rate, RateLimit } from './rate-limit.ts';
+import { type ApiServices, withGrants } from './services.ts';
+import { sameSecret, sessionCookie, WebSessions } from './web-sessions.ts';
+
+/** Who asks, and by what they proved it. */
+export interface Caller {
+  /** With the groups of their grants. */
+  readonly principal: Principal;
+  /** As the credential says. */
+  readonly bare: Principal;
+  /** Of the browser's session; '' when a token was presented. */
+  readonly csrf: string;
+}
+
+/** How often, by source address: steps of a log-in, failed credentials; by user: changes. */
+const rates: Readonly<Record<'login' | 'failed' | 'changes', Rate>> = {
+  login: { burst: 30, perMinute: 30 },
+  failed: { burst: 10, perMinute: 10 },
+  changes: { burst: 120, perMinute: 120 },
+};
+
+/** What the API's part of a token's audience is called. */
+const audience = 'api';
+const maxTokenBytes = 16 * 1024;
+
+/** Tells who asks: by a token in the header, or by the cookie of a browser's session. */
+export class Authentication {
+  readonly sessions: WebSessions;
+  readonly #services: ApiServices;
+  readonly #login: RateLimit;
+  readonly #failed: RateLimit;
+  readonly #changes: RateLimit;
+
+  constructor(services: ApiServices) {
+    this.#services = services;
+    this.sessions = new WebSessions(services.store, services.now, services.config.identity.idleSeconds);
+    this.#login = new RateLimit(rates.login, services.now);
+    this.#failed = new RateLimit(rates.failed, services.now);
+    this.#changes = new RateLimit(rates.changes, services.now);
+  }
+
+  /** Counts a step of a log-in. Throws TooMany. */
+  countLogin(source: string): void {
+    const seconds = this.#login.take(source);
+    if (seconds > 0) throw new TooMany(seconds);
+  }
+
+  /** Counts a change by somebody known. Throws TooMany. */
+  countChange(principal: Principal): void {
+    const seconds = this.#changes.take(`${principal.issuer} ${principal.subject}`);
+    if (seconds > 0) throw new TooMany(seconds);
+  }
+
+  /** Who asks; null when nothing was presented. Throws what the authenticator throws, and TooMany after too many failures. */
+  async caller(request: ApiRequest): Promise<Caller | null> {
+    const header = request.header('authorization');
+    if (header !== '') return this.#caller(await this.#bearer(header, request.source), '');
+    const cookie = request.cookie(sessionCookie);
+    if (cookie === '') return null;
+    const session = await this.sessions.find(cookie);
+    if (session === null) return null;
+    this.#services.access.revocations.check(session.principal);
+    return this.#caller(session.principal, session.csrf);
+  }
+
+  #caller(bare: Principal, csrf: string): Caller {
+    return { principal: withGrants(bare, this.#services.access), bare, csrf };
+  }
+
+  /**
+   * Whether a change that came with a cookie was meant: the browser says that one of our own pages sent it, and it carries the
+   * number that only such a page can know. Throws `csrf`.
+   */
+  checkIntent(request: ApiRequest, caller: Caller, origin: string, given: string): void {
+    if (caller.csrf === '') return;
+    if (request.header('origin') !== origin) throw refuse('csrf', 'the request did not come from a page of this gateway');
+    if (!sameSecret(given, caller.csrf)) throw refuse('csrf', 'the form is no longer valid; load the page again');
+  }
+
+  async #bearer(header: string, source: string): Promise<Principal> {
+    const wait = this.#failed.wait(source);
+    if (wait > 0) throw new TooMany(wait);
+    try {
+      const token = /^Bearer +([^\s]+)$/i.exec(header)?.[1];
+      if (token === undefined || token.length > maxTokenBytes)
+        throw refuse('unauthenticated', 'present a token: Authorization: Bearer <token>');
+      return await this.#services.authenticator.authenticateBearer(token, audience);
+    } catch (error) {
+      // The store or a provider that is down is no fault of whoever asks.
+      if (error instanceof GatewayError && error.source === 'client') this.#countFailure(error, source);
+      throw error;
+    }
+  }
+
+  #countFailure(error: GatewayError, source: string): void {
+    this.#failed.take(source);
+    const { recorder, access } = this.#services;
+    const line = recorder.append(
+      'auth',
+      '',
+      `"ok":false,"code":${jsonString(error.code)},"user":"","resource":"","source":${jsonString(source)},"via":"api"`,
+    );
+    access.events.emit({ type: 'login.failed', sid: '', user: '', resource: '', line, detail: { code: error.code, source, via: 'api' } });
+  }
+}

@@ -1,0 +1,60 @@
+/** How many may come at once, and how many a minute after that. */
+export interface Rate {
+  readonly burst: number;
+  readonly perMinute: number;
+}
+
+interface Bucket {
+  tokens: number;
+  at: number;
+}
+
+/**
+ * Token buckets by key, e.g. a source address. Memory is bounded: beyond `most` keys the one that was asked for longest ago is
+ * forgotten, and with it at most one burst.
+ */
+export class RateLimit {
+  readonly #rate: Rate;
+  readonly #now: () => number;
+  readonly #most: number;
+  /** In the order of last use. */
+  readonly #buckets = new Map<string, Bucket>();
+
+  /** @param now ms of a clock that does not go back. */
+  constructor(rate: Rate, now: () => number, most = 10_000) {
+    this.#rate = rate;
+    this.#now = now;
+    this.#most = most;
+  }
+
+  /** Takes one. 0 when there was one; else the seconds until there is. */
+  take(key: string): number {
+    const wait = this.wait(key);
+    if (wait === 0) this.#bucket(key).tokens -= 1;
+    return wait;
+  }
+
+  /** As `take`, without taking. */
+  wait(key: string): number {
+    const { tokens } = this.#bucket(key);
+    return tokens >= 1 ? 0 : Math.ceil(((1 - tokens) * 60) / this.#rate.perMinute);
+  }
+
+  get size(): number {
+    return this.#buckets.size;
+  }
+
+  #bucket(key: string): Bucket {
+    const now = this.#now();
+    const bucket = this.#buckets.get(key) ?? { tokens: this.#rate.burst, at: now };
+    bucket.tokens = Math.min(this.#rate.burst, bucket.tokens + ((now - bucket.at) * this.#rate.perMinute) / 60_000);
+    bucket.at = now;
+    this.#buckets.delete(key);
+    this.#buckets.set(key, bucket);
+    if (this.#buckets.size > this.#most) {
+      const [oldest] = this.#buckets.keys();
+      if (oldest !== undefined) this.#buckets.delete(oldest);
+    }
+    return bucket;
+  }
+}
