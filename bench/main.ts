@@ -3,31 +3,39 @@ import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { isCount, optionsOf } from '../scripts/usage.ts';
 import { describeMachine, load, machine } from './lib/machine.ts';
 import type { BenchFile, Result, SuiteOutput } from './lib/result.ts';
 import { rustBenches } from './lib/rust.ts';
 import { table } from './lib/table.ts';
 
-/**
- * Micro benches. Every one asserts what it computes before it is timed.
- *   npm run bench [-- --filter TEXT] [--quick] [--time MS] [--json FILE] [--rust]
- * --filter: only benches whose `suite/name` has TEXT. --quick: short runs, to see that all still work. --rust: criterion too.
- */
-const { values } = parseArgs({
-  options: {
-    filter: { type: 'string', default: '' },
-    quick: { type: 'boolean', default: false },
-    time: { type: 'string' },
-    json: { type: 'string' },
-    rust: { type: 'boolean', default: false },
+const usage = `
+usage: npm run bench [-- OPTIONS]
+
+Micro benches. Every one asserts what it computes before it is timed.
+
+  --filter TEXT   only benches whose suite/name has TEXT, e.g. masking or masking/row
+  --quick         short runs, to see that all still work
+  --time MS       how long to time each bench; default 300, with --quick 40
+  --json FILE     writes the results there too
+  --rust          the benches of the Rust crates (criterion) as well
+`;
+
+const values = optionsOf(
+  {
+    name: 'bench',
+    usage,
+    options: {
+      filter: { type: 'string', default: '' },
+      quick: { type: 'boolean', default: false },
+      time: { type: 'string' },
+      json: { type: 'string' },
+      rust: { type: 'boolean', default: false },
+    },
   },
-});
+  ({ time: ms }) => (ms === undefined || isCount(ms) ? null : `--time "${ms}" is not a number of milliseconds`),
+);
 const time = Number(values.time ?? (values.quick ? 40 : 300));
-if (!(time > 0)) {
-  process.stderr.write('bench: --time takes milliseconds, more than 0\n');
-  process.exit(2);
-}
 
 const here = dirname(fileURLToPath(import.meta.url));
 const loadBefore = load();

@@ -3,6 +3,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { optionsOf } from '../scripts/usage.ts';
 import { type Gateway, startGateway } from '../test/support/gateway.ts';
 import { type Postgres, startPostgres } from '../test/support/postgres.ts';
 import { Wire } from '../test/support/wire.ts';
@@ -15,7 +16,15 @@ import { cut, failed, note, passed, print, title } from './terminal.ts';
  * Everything in one place: a PostgreSQL server with a seeded payments database, the gateway before it, and a session that
  * shows and checks what the gateway does. `--once` exits when it is through: 0 only when every step behaved.
  */
-const once = process.argv.includes('--once');
+const usage = `
+usage: npm run demo [-- --once]
+
+Starts a PostgreSQL with a seeded payments database and the gateway before it, plays a session that shows and checks what
+the gateway does, and stays up until Ctrl-C.
+
+  --once   ends when the session is through; the exit code is 0 only when every step behaved
+`;
+const { once } = optionsOf({ name: 'demo', usage, options: { once: { type: 'boolean', default: false } } });
 const user = 'ada';
 const groups = ['analysts', 'developers'];
 

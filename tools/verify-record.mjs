@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Verifies a Sluice record without any of Sluice's code. Needs Node 18 or later and nothing else.
 //
-//   node verify-record.mjs PATH [--key FILE_OR_KEY] [--checkpoint FILE]... [--json]
+//   node verify-record.mjs PATH [--key FILE_OR_KEY] [--checkpoint FILE]... [--json]     (--help explains)
 //
 // PATH is one segment (000001.jsonl), the directory of one chain, or a directory with chains in it. The key is a line
 // `name+hash+base64` as in `keys/record.pub`, which is also where it is looked for when none is given; take it from
@@ -128,15 +128,16 @@ function headerOf(line) {
   return { segment, origin, tree: state, previous: previous?.segment ?? 0, head: previous?.head ?? NO_LINE };
 }
 
+/** `keys` are null when there are none: that has been said, and signatures are not looked at. */
 function verifyChain(directory, segments, keys, keptNotes) {
-  const chain = { tree: null, head: '', origin: '', previous: 0, covered: -1, coveredAt: '', kept: [] };
+  const chain = { tree: null, head: '', origin: '', previous: 0, covered: -1, coveredAt: '', kept: [], keys };
   for (const path of segments) {
     segmentCount += 1;
     const last = path === segments[segments.length - 1];
-    if (!verifySegment(directory, path, last, chain, keys, keptNotes)) chain.tree = null;
+    if (!verifySegment(directory, path, last, chain, keptNotes)) chain.tree = null;
     chain.previous = numberOf(path);
   }
-  if (chain.covered < 0) problem(directory, 'there is no checkpoint that holds');
+  if (chain.covered < 0 && chain.keys !== null) problem(directory, 'there is no checkpoint that holds');
   if (chain.tree === null) return;
   compareKept(chain, directory);
   for (const { size } of chain.kept)
@@ -146,7 +147,7 @@ function verifyChain(directory, segments, keys, keptNotes) {
     notes.push(`${directory}: ${rest} lines follow the last checkpoint (${chain.coveredAt}), unsigned yet`);
 }
 
-function verifySegment(directory, path, last, chain, keys, keptNotes) {
+function verifySegment(directory, path, last, chain, keptNotes) {
   const leaves = existsSync(leavesOf(path)) ? readFileSync(leavesOf(path)) : null;
   if (leaves === null) problem(path, 'its leaf hashes (.leaves) are missing');
   let leavesGood = leaves !== null;
@@ -157,12 +158,12 @@ function verifySegment(directory, path, last, chain, keys, keptNotes) {
     if (!complete) return problem(where, 'the last line is incomplete') > 0;
     const line = parse(bytes);
     if (line === null) return stop(where, 'not a line of a record');
-    if (number === 1 && !enterSegment(directory, path, where, line, chain, keys, keptNotes)) return false;
+    if (number === 1 && !enterSegment(directory, path, where, line, chain, keptNotes)) return false;
     if (line.seq !== chain.tree.size) return stop(where, `seq is ${line.seq} where ${chain.tree.size} follows`);
     if (line.prev !== chain.head) return stop(where, 'prev is not the hash of the line before: one of the two was altered or moved');
     if (!TYPES.includes(line.type)) problem(where, `unknown type ${line.type}`);
     compareKept(chain, where);
-    if (line.type === 'checkpoint') checkCheckpoint(where, line, chain, keys);
+    if (line.type === 'checkpoint') checkCheckpoint(where, line, chain);
     const leaf = sha256(BYTE[0], bytes);
     const kept = leavesGood ? leaves.subarray((number - 1) * 32, number * 32) : leaf;
     // The newest segment's leaves are written in groups, so the last of them may not be there yet.
@@ -196,15 +197,19 @@ function parse(bytes) {
   }
 }
 
-function enterSegment(directory, path, where, line, chain, keys, keptNotes) {
+function enterSegment(directory, path, where, line, chain, keptNotes) {
   const header = headerOf(line);
   if (header === null) return stop(where, 'the segment does not begin with a header');
   if (header.segment !== numberOf(path)) problem(where, `the header is that of segment ${header.segment}`);
   if (chain.origin === '') {
     chain.origin = header.origin;
     origins.add(header.origin);
-    const ours = keptNotes.filter((note) => note.startsWith(`${chain.origin}\n`));
-    for (const note of ours) attempt(`${where}: kept checkpoint`, () => chain.kept.push(openNote(note, keys)));
+    if (chain.keys !== null && !chain.keys.some(({ name }) => name === chain.origin)) {
+      problem(directory, `there is no key for ${chain.origin}, so its signatures cannot be checked`);
+      chain.keys = null;
+    }
+    const ours = keptNotes.filter((note) => chain.keys !== null && note.startsWith(`${chain.origin}\n`));
+    for (const note of ours) attempt(`${where}: kept checkpoint`, () => chain.kept.push(openNote(note, chain.keys)));
   } else if (chain.origin !== header.origin) {
     problem(where, `the header is that of ${header.origin}, in a record of ${chain.origin}`);
   }
@@ -235,10 +240,11 @@ function compareOldLeaves(directory, where, header) {
   if (!sameTree(tree, header.tree)) problem(where, 'the tree in the header is not that of the leaf hashes kept for the older segments');
 }
 
-function checkCheckpoint(where, line, chain, keys) {
+function checkCheckpoint(where, line, chain) {
   checkpointCount += 1;
+  if (chain.keys === null) return;
   attempt(where, () => {
-    const signed = openNote(String(line.note), keys);
+    const signed = openNote(String(line.note), chain.keys);
     if (signed.origin !== chain.origin) throw new Error(`it is a checkpoint of ${signed.origin}`);
     if (signed.size !== chain.tree.size) throw new Error(`it covers ${signed.size} lines where ${chain.tree.size} come before it`);
     if (!signed.root.equals(rootOf(chain.tree))) throw new Error('the signed tree is not that of the lines: one before this was altered');
@@ -254,22 +260,58 @@ function compareKept(chain, where) {
   if (rewritten) problem(where, `a kept checkpoint signed another tree of ${chain.tree.size} lines: the record was rewritten`);
 }
 
-const USAGE = 'usage: verify-record.mjs PATH [--key KEY] [--checkpoint FILE]... [--json]\n';
+const USAGE = `usage: verify-record.mjs PATH [--key FILE_OR_KEY] [--checkpoint FILE]... [--json]
+
+  PATH                a segment, the directory of a chain, or a directory with chains in it
+  --key FILE_OR_KEY   the verifier key; default: keys/record.pub of the data directory
+  --checkpoint FILE   a checkpoint kept elsewhere, which the record must hold
+  --json              the report as JSON
+  --help              this text
+
+Exits 0 when everything holds, 1 when not, 2 when called wrongly.
+`;
+
+/** Null when there are none; said once, before everything else. */
+function keysFor(directory, key) {
+  const file = key || `${directory}/../../keys/record.pub`;
+  try {
+    if (!existsSync(file) && key === '') throw new Error('no key is here');
+    const text = existsSync(file) ? readFileSync(file, 'utf8') : key;
+    return text.split('\n').filter(Boolean).map(readKey);
+  } catch (error) {
+    const message = `${key || 'keys/record.pub'}: ${error.message}, so no signature can be checked: name it with --key`;
+    if (!problems.includes(message)) problems.unshift(message);
+    return null;
+  }
+}
+
+function wrongly(message) {
+  process.stderr.write(`verify-record: ${message}; --help shows the usage\n`);
+  return 2;
+}
 
 function main(args) {
   let [target, key, json] = ['', '', false];
   const kept = [];
+  if (args.includes('--help') || args.includes('-h')) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
   while (args.length > 0) {
     const arg = args.shift();
+    if ((arg === '--key' || arg === '--checkpoint') && args.length === 0) return wrongly(`${arg} needs a value`);
     if (arg === '--key') key = args.shift();
-    else if (arg === '--checkpoint') kept.push(readFileSync(args.shift(), 'utf8'));
-    else if (arg === '--json') json = true;
+    else if (arg === '--checkpoint') {
+      const file = args.shift();
+      if (!existsSync(file)) return wrongly(`${file}: not found`);
+      kept.push(readFileSync(file, 'utf8'));
+    } else if (arg === '--json') json = true;
+    else if (arg.startsWith('-')) return wrongly(`unknown option ${arg}`);
+    else if (target !== '') return wrongly(`one PATH, not ${target} and ${arg}`);
     else target = arg.replace(/(.)\/+$/, '$1');
   }
-  if (!existsSync(target)) {
-    process.stderr.write(target === '' ? USAGE : `${target}: not found\n`);
-    return 2;
-  }
+  if (target === '') return wrongly('PATH is missing');
+  if (!existsSync(target)) return wrongly(`${target}: not found`);
   const single = statSync(target).isFile();
   let chains = [single ? `${target}/..`.replace(/[^/]+\/\.\.$/, '.') : target];
   if (!single && segmentsIn(target).length === 0) {
@@ -280,10 +322,7 @@ function main(args) {
     if (chains.length === 0) problem(target, 'there is no record here');
   }
   for (const directory of chains) {
-    let keys = [];
-    const file = key || `${directory}/../../keys/record.pub`;
-    const text = existsSync(file) ? readFileSync(file, 'utf8') : key;
-    attempt(file, () => (keys = text.split('\n').filter(Boolean).map(readKey)));
+    const keys = keysFor(directory, key);
     verifyChain(directory, single ? [target] : segmentsIn(directory), keys, kept);
   }
   for (const note of kept)

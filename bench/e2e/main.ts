@@ -3,26 +3,47 @@ import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { isCount, optionsOf } from '../../scripts/usage.ts';
 import type { Gateway } from '../../test/support/gateway.ts';
 import { checkRoutes, pgbench, type Route, readAll } from './measure.ts';
 import { markdown, type Series, type Table } from './report.ts';
 import { account, bulkRows, type Mode, serverVersion, startPooler, startSluice, startTarget } from './servers.ts';
 
-/**
- * The same work direct, through pgbouncer and through Sluice (masking, policy and record on), interleaved in one run.
- *   npm run bench:e2e -- [--seconds 5] [--rounds 5] [--clients 8] [--scale 10] [--only direct,pgbouncer,buffered/none] [--no-save]
- */
-const { values } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '5' },
-    rounds: { type: 'string', default: '5' },
-    clients: { type: 'string', default: '8' },
-    scale: { type: 'string', default: '10' },
-    only: { type: 'string' },
-    'no-save': { type: 'boolean', default: false },
+const usage = `
+usage: npm run bench:e2e [-- OPTIONS]
+
+The same work direct, through pgbouncer and through Sluice (masking, policy and record on), interleaved in one run.
+
+  --seconds N     length of each pgbench run; default 5
+  --rounds N      runs of each route; default 5
+  --clients N     clients of pgbench; default 8
+  --scale N       scale of pgbench's tables; default 10
+  --only ROUTES   some of direct, pgbouncer, buffered/none, buffered/full, durable/none, durable/full, with commas between
+  --no-save       writes nothing to bench/results
+`;
+
+const routeNames = ['direct', 'pgbouncer', 'buffered/none', 'buffered/full', 'durable/none', 'durable/full'];
+
+const values = optionsOf(
+  {
+    name: 'bench:e2e',
+    usage,
+    options: {
+      seconds: { type: 'string', default: '5' },
+      rounds: { type: 'string', default: '5' },
+      clients: { type: 'string', default: '8' },
+      scale: { type: 'string', default: '10' },
+      only: { type: 'string' },
+      'no-save': { type: 'boolean', default: false },
+    },
   },
-});
+  (given) => {
+    for (const name of ['seconds', 'rounds', 'clients', 'scale'] as const)
+      if (!isCount(given[name])) return `--${name} "${given[name]}" is not a number from 1`;
+    const unknown = given.only?.split(',').find((name) => !routeNames.includes(name));
+    return unknown === undefined ? null : `--only knows ${routeNames.join(', ')}, not "${unknown}"`;
+  },
+);
 const [seconds, rounds, clients, scale] = [values.seconds, values.rounds, values.clients, values.scale].map(Number) as [
   number,
   number,

@@ -156,6 +156,21 @@ describe('verifying a record', () => {
     dir.remove();
   });
 
+  test('without keys one problem says so, and everything but the signatures is checked all the same', async () => {
+    const dir = original.copy();
+    await testRecorder(dir.path, { gateway: 'other' }).close();
+    rmSync(join(dir.path, 'keys/record.pub'));
+    const bare = verifyBoth(dir.path);
+    assert.equal(bare.ok, false);
+    assert.equal(bare.problems.length, 1);
+    assert.match(bare.problems[0] ?? '', /record\.pub:0: there are no verifier keys here.*--keys/);
+    rewrite(join(dir.path, segments[0] as string), (all) => all.map((line) => line.replace('select 1', 'select 2')));
+    const damaged = verifyBoth(dir.path).problems;
+    assert.match(damaged[0] ?? '', /there are no verifier keys here/);
+    assert.ok(damaged.length > 1);
+    dir.remove();
+  });
+
   test('a checkpoint signed with another key is reported', () => {
     const other = generateKeyPairSync('ed25519').privateKey;
     const found = tampered((dir) => {

@@ -86,6 +86,11 @@ class Findings {
     this.problems.push({ file, line, message });
   }
 
+  /** Before all other problems: most of what follows from it is said by it. */
+  withoutKeys(file: string, message: string): void {
+    if (!this.problems.some((known) => known.file === file && known.message === message)) this.problems.unshift({ file, line: 0, message });
+  }
+
   note(file: string, line: number, message: string): void {
     this.notes.push({ file, line, message });
   }
@@ -106,7 +111,8 @@ function verifyChain(directory: string, segments: readonly string[], options: Ve
 class ChainVerifier {
   readonly #directory: string;
   readonly #findings: Findings;
-  readonly #keys: readonly VerifierKey[];
+  /** Null when there are none for this chain, which has been said: then its signatures are not looked at. */
+  #keys: readonly VerifierKey[] | null;
   readonly #known: readonly string[];
   /** Checkpoints kept elsewhere that the chain has not reached yet. */
   #awaited: CheckpointText[] = [];
@@ -153,7 +159,7 @@ class ChainVerifier {
   }
 
   end(lastSegment: string): void {
-    if (this.#checkpointSize < 0) this.#problem(lastSegment, 0, 'there is no checkpoint that holds');
+    if (this.#checkpointSize < 0 && this.#keys !== null) this.#problem(lastSegment, 0, 'there is no checkpoint that holds');
     if (this.#chain === null) return;
     const size = this.#chain.size();
     this.#reach(lastSegment, 0);
@@ -238,6 +244,7 @@ class ChainVerifier {
     const chain = this.#chain;
     if (chain === null) return;
     this.#findings.checkpoints++;
+    if (this.#keys === null) return;
     const text = openCheckpoint(String(line['note']), this.#keys);
     if (typeof text === 'string') this.#problem(path, number, text);
     else if (text.origin !== this.#origin) this.#problem(path, number, `the checkpoint is that of ${text.origin}`);
@@ -254,6 +261,11 @@ class ChainVerifier {
   #awaitKnown(origin: string): void {
     this.#origin = origin;
     this.#findings.origins.add(origin);
+    if (this.#keys !== null && !this.#keys.some(({ name }) => name === origin)) {
+      this.#problem(this.#directory, 0, `there is no key for ${origin}, so its signatures cannot be checked`);
+      this.#keys = null;
+    }
+    if (this.#keys === null) return;
     // Those of other chains are signed by keys that are not ours to know.
     for (const note of this.#known.filter((known) => known.startsWith(`${origin}\n`))) {
       const text = openCheckpoint(note, this.#keys);
@@ -286,16 +298,15 @@ class ChainVerifier {
   }
 }
 
-function readKeys(directory: string, options: VerifyOptions, findings: Findings): VerifierKey[] {
-  const path = join(directory, '..', '..', 'keys', 'record.pub');
+/** Null when there are none; said once for all chains that would take them from the same place. */
+function readKeys(directory: string, options: VerifyOptions, findings: Findings): VerifierKey[] | null {
+  const path = options.keys === undefined ? join(directory, '..', '..', 'keys', 'record.pub') : 'keys';
   try {
     return parseVerifierKeys(options.keys ?? readFileSync(path, 'utf8'));
   } catch (error) {
-    findings.problem(
-      options.keys === undefined ? path : 'keys',
-      0,
-      `no verifier key: ${error instanceof Error ? error.message : String(error)}`,
-    );
-    return [];
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    const why = missing ? 'there are no verifier keys here' : error instanceof Error ? error.message : String(error);
+    findings.withoutKeys(path, `${why}, so no signature can be checked: name the file that holds them with --keys`);
+    return null;
   }
 }
