@@ -1,5 +1,6 @@
 import type { Channel, ChannelHandler } from '../../src/io/channel.ts';
 import { Slab, SlabPool } from '../../src/io/slab.ts';
+import { ApprovalGate } from '../../src/protocols/postgres/approval-gate.ts';
 import { ClientMessages } from '../../src/protocols/postgres/client-messages.ts';
 import { ClientPump } from '../../src/protocols/postgres/client-pump.ts';
 import { ServerMessages } from '../../src/protocols/postgres/server-messages.ts';
@@ -66,12 +67,16 @@ export class Pumps {
     this.state = new SessionState({
       ...scene,
       sid: 'bench',
+      source: '127.0.0.1:1',
+      parameters: new Map(),
+      approvalMode: 'wait',
       fail: (error) => {
         throw error;
       },
     });
     const gone = (): void => {};
-    this.#client = new ClientPump(this.state, new ClientMessages(this.state), gone);
+    const approvals = new ApprovalGate(this.state, () => Promise.resolve({ unavailable: 'nobody to ask' }), gone);
+    this.#client = new ClientPump(this.state, new ClientMessages(this.state, approvals), gone);
     this.#server = new ServerPump(this.state, new ServerMessages(this.state), gone, gone);
     this.state.client = this.#toClient as unknown as Channel;
     this.state.upstream = this.#toServer as unknown as Channel;

@@ -5,6 +5,7 @@ import type { MaskPool } from '../../workers/pool.ts';
 import type { Analysis, Lineage, LineageOfStatement, StatementInfo } from './analysis.ts';
 import { carrierOf } from './carriers.ts';
 import type { CatalogSnapshot } from './catalog.ts';
+import { decideStatements } from './decide-statements.ts';
 import { maskLiterals } from './literals.ts';
 import { operationOf } from './policy-operation.ts';
 import type { ReplyPlan } from './reply-plan.ts';
@@ -195,7 +196,7 @@ export class Classifier {
         'send them one by one',
       );
     } else decision = this.decide(statements);
-    if (decision.kind === 'allow') decision = this.#decideCarriers(text, statements, catalog) ?? decision;
+    if (decision.kind !== 'deny') decision = this.#decideCarriers(text, statements, catalog) ?? decision;
     return this.#classified(text, statements, decision, action, objects, sensitive);
   }
 
@@ -215,15 +216,8 @@ export class Classifier {
     );
   }
 
-  /** Decides all statements of a text: the first denial counts. An empty text is allowed: the server does nothing for it. */
   decide(statements: readonly StatementInfo[]): Decision {
-    const policies = new Set<string>();
-    for (const statement of statements) {
-      const decision = this.#engine.decide(this.#principal, this.#target, operationOf(statement));
-      if (decision.kind !== 'allow') return decision;
-      for (const policy of decision.policies) policies.add(policy);
-    }
-    return { kind: 'allow', policies: [...policies], snapshot: this.#engine.snapshot };
+    return decideStatements(this.#engine, this.#principal, this.#target, statements);
   }
 
   #classified(
@@ -238,7 +232,8 @@ export class Classifier {
     let members = `"action":${jsonString(action)}`;
     // Names are the client's own words, and may be made of digits.
     if (paths.length > 0) members += this.#mask(`,"objects":[${paths.join(',')}]`);
-    if (decision.policies.length > 0) members += `,"policies":[${decision.policies.map(jsonString).join(',')}]`;
+    // Of what needs approval the line says which policies decided in the end.
+    if (decision.policies.length > 0 && decision.kind !== 'approve') members += `,"policies":[${decision.policies.map(jsonString).join(',')}]`;
     return {
       decision,
       statements,

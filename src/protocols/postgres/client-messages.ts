@@ -1,11 +1,15 @@
 import { GatewayError } from '../../errors.ts';
 import type { Outbox } from '../../io/outbox.ts';
-import type { Decision } from '../../policy/model.ts';
-import { parseBind } from './bind-record.ts';
+import type { Decision, Refusal } from '../../policy/model.ts';
+import type { ApprovalGate, HeldOperation, Ruling } from './approval-gate.ts';
+import { neededMembers } from './approval-words.ts';
+import { type BindMessage, parseBind } from './bind-record.ts';
 import { type Classified, deny } from './classifier.ts';
 import { ClientRecord } from './client-record.ts';
 import { CopyInRecorder } from './copy-in.ts';
+import { strictest } from './decide-statements.ts';
 import { denialResponse, deniedBind, deniedExecute, deniedParse, deniedQuery, newNonce } from './denial.ts';
+import { heldBind, heldQuery } from './held-operation.ts';
 import { cstringEnd, describePortal, errorResponse, Front } from './messages.ts';
 import type { ExpectedReply } from './replies.ts';
 import type { SessionState } from './session-state.ts';
@@ -17,11 +21,15 @@ type Reply = Partial<ExpectedReply> & Pick<ExpectedReply, 'kind'>;
 export class ClientMessages {
   readonly #state: SessionState;
   readonly #record: ClientRecord;
+  readonly #approvals: ApprovalGate;
   #copyIn: CopyInRecorder | null = null;
+  /** The message offered last was not taken: it waits for an approval, or for what has to be known before one is asked for. */
+  held = false;
 
-  constructor(state: SessionState) {
+  constructor(state: SessionState, approvals: ApprovalGate) {
     this.#state = state;
     this.#record = new ClientRecord(state);
+    this.#approvals = approvals;
   }
 
   fail(error: unknown): void {
@@ -42,6 +50,7 @@ export class ClientMessages {
   take(type: number, bytes: Buffer, at: number, total: number, out: Outbox): boolean {
     const state = this.#state;
     const end = at + total;
+    this.held = false;
     if (state.skipping) {
       if (type !== Front.Sync && type !== Front.Terminate) return false;
       state.skipping = false;
@@ -65,6 +74,7 @@ export class ClientMessages {
         if (state.copyIn === null) {
           this.#expect({ kind: 'sync' });
           state.group++;
+          state.groupWork = false;
         }
         break;
       case Front.CopyData:
@@ -126,24 +136,45 @@ export class ClientMessages {
       throw new GatewayError({ code: 'frame_invalid', source: 'client', phase: 'frame', publicMessage: 'invalid string in message' });
     const classified = this.#classify(bytes, at + 5, end - 1);
     const decision = this.#decision(classified);
-    const members = `"kind":"query",${classified.members},"text":${this.#record.text(this.#isSensitive(classified), bytes, at + 5, end - 1)}`;
-    if (decision.kind !== 'allow') {
+    const shown = this.#record.text(this.#isSensitive(classified), bytes, at + 5, end - 1);
+    let members = `"kind":"query",${classified.members},"text":${shown}`;
+    let ruling: Ruling | null = null;
+    // PREPARE runs nothing: what it prepares is asked for whenever it is executed.
+    const asks = decision.kind === 'approve' && classified.action !== 'prepare';
+    if (asks) {
+      ruling = this.#rule(decision, () =>
+        heldQuery(this.#state, this.#record, classified, bytes.subarray(at + 5, end - 1), shown, members, this.#executed(classified)),
+      );
+      if (ruling === null) return false;
+      members += ruling.members;
+    } else if (decision.kind === 'approve') members += neededMembers(decision);
+    const refusal = refusalIn(decision, ruling, !asks);
+    if (refusal !== null) {
       const nonce = newNonce();
       out.insert(deniedQuery(nonce));
-      this.#expect({ kind: 'query', op: this.#record.denied(decision, members), nonce, substitute: denialResponse(decision) });
+      this.#expect({ kind: 'query', op: this.#record.denied(refusal.decision, members), nonce, substitute: refusal.substitute });
       return true;
     }
     this.#note(classified);
-    const named = this.#sqlNames(classified);
-    this.#expect({
-      kind: 'query',
-      op: this.#record.intent(members),
-      statement: named.statement,
-      undo: named.undo,
-      portal: queryPortal(classified),
-    });
+    const named = this.#sqlNames(classified, decision, bytes.subarray(at + 5, end - 1));
+    const op = this.#record.intent(members);
+    if (ruling?.kind === 'allow') op.budget = ruling.budget;
+    this.#state.groupWork = false;
+    this.#expect({ kind: 'query', op, statement: named.statement, undo: named.undo, portal: queryPortal(classified) });
     out.pass(at, end);
     return true;
+  }
+
+  /** Asks for the approval of a message, or gets what came of it; null: the message is held. */
+  #rule(decision: Decision & { kind: 'approve' }, describe: () => HeldOperation): Ruling | null {
+    const ruling = this.#approvals.rule(decision, describe);
+    this.held = ruling === null;
+    return ruling;
+  }
+
+  /** The prepared statement that an EXECUTE by SQL runs. */
+  #executed(classified: Classified): Statement | null {
+    return classified.action === 'execute' ? (this.#state.statements.get(classified.statements[0]?.name ?? '') ?? null) : null;
   }
 
   /** Whether literals are covered: the values of EXECUTE as those of what it runs, and all that was not understood. */
@@ -155,8 +186,16 @@ export class ClientMessages {
 
   /** The decision on a text, with what EXECUTE runs decided again. */
   #decision(classified: Classified): Decision {
-    if (classified.decision.kind !== 'allow' || classified.action !== 'execute') return classified.decision;
-    const prepared = this.#state.statements.get(classified.statements[0]?.name ?? '');
+    if (classified.decision.kind === 'deny') return classified.decision;
+    // CREATE TABLE AS EXECUTE is a statement of its own that runs one more.
+    const runs =
+      classified.action === 'execute'
+        ? classified.statements[0]
+        : classified.ddl
+          ? classified.statements.find((one) => one.kind === 'create' && one.name !== '')
+          : undefined;
+    if (runs === undefined) return classified.decision;
+    const prepared = this.#state.statements.get(runs.name);
     const engine = this.#state.services.policy();
     if (prepared === undefined)
       return deny(
@@ -166,20 +205,25 @@ export class ClientMessages {
         'the prepared statement does not exist',
         'PREPARE it through the gateway first',
       );
-    return prepared.classified.decision.kind !== 'allow' ? prepared.classified.decision : classified.decision;
+    const inner = prepared.classified.decision;
+    if (inner.kind === 'approve' && (runs.kind !== 'execute' || prepared.exact === null)) {
+      return deny(engine, 'sluice.unsupported', 'unsupported', 'what it executes needs approval', 'EXECUTE it by itself, prepared anew');
+    }
+    return strictest(inner, classified.decision);
   }
 
   /** PREPARE, DEALLOCATE and DISCARD by SQL share the name table with Parse and Close, as in the server. */
-  #sqlNames(classified: Classified): { statement: Statement | null; undo: Undo | null } {
+  #sqlNames(classified: Classified, decision: Decision, text: Buffer): { statement: Statement | null; undo: Undo | null } {
     const { statements, group } = this.#state;
     const only = classified.statements[0];
     if (only === undefined || !classified.barrier) return { statement: null, undo: null };
     if (only.kind === 'prepare') {
-      const statement = { name: only.name, classified, line: 0, parameterTypes: [], pending: group, closed: false };
+      const exact = decision.kind === 'approve' ? { text: Buffer.from(text), types: [] } : null;
+      const statement = { name: only.name, classified, line: 0, exact, parameterTypes: [], pending: group, closed: false };
       return { statement, undo: this.#set(statements.set(statement)) };
     }
     if (only.kind === 'deallocate' && only.name !== '') {
-      const tombstone = { name: only.name, classified, line: 0, parameterTypes: [], pending: group, closed: true };
+      const tombstone = { name: only.name, classified, line: 0, exact: null, parameterTypes: [], pending: group, closed: true };
       return { statement: tombstone, undo: statements.set(tombstone) };
     }
     // DEALLOCATE ALL and DISCARD ALL: stale names only lead to the server's own error.
@@ -206,7 +250,7 @@ export class ClientMessages {
     }
     const name = bytes.toString('utf8', at + 5, nameEnd);
     const classified = this.#classify(bytes, nameEnd + 1, textEnd);
-    const members = `"kind":"parse",${name === '' ? '' : `"name":${this.#record.name(name)},`}${classified.members},"text":${this.#record.text(this.#isSensitive(classified), bytes, nameEnd + 1, textEnd)}`;
+    let members = `"kind":"parse",${name === '' ? '' : `"name":${this.#record.name(name)},`}${classified.members},"text":${this.#record.text(this.#isSensitive(classified), bytes, nameEnd + 1, textEnd)}`;
     // Names by SQL inside the extended protocol would escape the table: PREPARE there is as rare as it is pointless.
     const decision =
       classified.barrier && classified.action !== 'execute' && classified.action !== 'discard' && classified.action !== 'deallocate'
@@ -218,10 +262,12 @@ export class ClientMessages {
             'send it as a simple query, or use Parse',
           )
         : this.#decision(classified);
-    if (decision.kind !== 'allow') {
+    // The server only analyses it: whatever needs approval is held when values are bound to it.
+    if (decision.kind === 'approve') members += neededMembers(decision);
+    if (decision.kind === 'deny') {
       const nonce = newNonce();
       out.insert(deniedParse(name, nonce));
-      const tombstone: Statement = { name, classified, line: 0, parameterTypes: [], pending: state.group, closed: true };
+      const tombstone: Statement = { name, classified, line: 0, exact: null, parameterTypes: [], pending: state.group, closed: true };
       // A refused Parse leaves a named statement as it was, and drops the unnamed one.
       if (name === '' && state.statements.set(tombstone) !== null) state.statements.settle(tombstone);
       this.#expect({ kind: 'parse', op: this.#record.denied(decision, members), nonce, substitute: denialResponse(decision) });
@@ -230,7 +276,8 @@ export class ClientMessages {
     this.#note(classified);
     const op = this.#record.intent(members);
     const types = Array.from({ length: bytes.readUInt16BE(textEnd + 1) }, (_, i) => bytes.readUInt32BE(textEnd + 3 + i * 4));
-    const statement: Statement = { name, classified, line: op.seq, parameterTypes: types, pending: state.group, closed: false };
+    const exact = decision.kind === 'approve' ? { text: Buffer.from(bytes.subarray(nameEnd + 1, textEnd)), types } : null;
+    const statement: Statement = { name, classified, line: op.seq, exact, parameterTypes: types, pending: state.group, closed: false };
     this.#expect({ kind: 'parse', op, statement, undo: this.#set(state.statements.set(statement)) });
     out.pass(at, end);
     return true;
@@ -250,18 +297,23 @@ export class ClientMessages {
       return false;
     }
     const decision = this.#decision(statement.classified);
-    if (decision.kind !== 'allow') {
+    const params = decision.kind === 'deny' ? '' : this.#record.params(bind, bytes, statement);
+    let members = `"kind":"bind","stmt":${statement.line}${params}`;
+    let ruling: Ruling | null = null;
+    if (decision.kind === 'approve') {
+      ruling = this.#rule(decision, () => this.#heldBind(statement, bind, bytes, params, members));
+      if (ruling === null) return false;
+      members += ruling.members;
+    }
+    const refusal = refusalIn(decision, ruling, false);
+    if (refusal !== null) {
       const nonce = newNonce();
       out.insert(deniedBind(nonce));
-      this.#expect({
-        kind: 'bind',
-        op: this.#record.denied(decision, `"kind":"bind","stmt":${statement.line}`),
-        nonce,
-        substitute: denialResponse(decision),
-      });
+      this.#expect({ kind: 'bind', op: this.#record.denied(refusal.decision, members), nonce, substitute: refusal.substitute });
       return true;
     }
-    const op = this.#record.intent(`"kind":"bind","stmt":${statement.line}${this.#record.params(bind, bytes, statement)}`);
+    const op = this.#record.intent(members);
+    if (ruling?.kind === 'allow') op.budget = ruling.budget;
     const portal: Portal = {
       name: bind.portal,
       statement,
@@ -277,6 +329,22 @@ export class ClientMessages {
     this.#expect({ kind: 'bind', op, portal, undo: this.#set(state.portals.set(portal)) });
     out.pass(at, end);
     return true;
+  }
+
+  #heldBind(statement: Statement, bind: BindMessage, bytes: Buffer, params: string, members: string): HeldOperation {
+    const executed = this.#executed(statement.classified);
+    const exact = statement.exact ?? { text: statement.classified.text, types: [] };
+    const held = heldBind(this.#state, this.#record, statement, exact, bind, bytes, params, members);
+    if (executed === null) return held;
+    // EXECUTE by the extended protocol: what it runs was prepared by SQL.
+    const { text } = executed.exact ?? executed.classified;
+    return {
+      ...held,
+      statements: [...held.statements, ...executed.classified.statements],
+      exact: [...held.exact, text],
+      statement: `${held.statement}\n${JSON.parse(this.#record.text(executed.classified.sensitive, text, 0, text.length)) as string}`,
+      plan: null,
+    };
   }
 
   #execute(bytes: Buffer, at: number, end: number, out: Outbox): boolean {
@@ -298,8 +366,13 @@ export class ClientMessages {
     if (portal.classified.barrier || named) state.barrier = true;
     let recorded = false;
     let op = portal.op;
+    const budget = op?.budget ?? null;
+    // How many rows a write came to is known when it is done: its Sync waits, so that too many are rolled back.
+    if (budget !== null) state.barrier = true;
+    state.groupWork = true;
     if (portal.executed || op === null) {
       op = this.#record.intent(`"kind":"execute","stmt":${portal.statement?.line ?? 0},"again":${portal.op?.seq ?? 0}`);
+      op.budget = budget;
       recorded = true;
     }
     portal.executed = true;
@@ -370,6 +443,13 @@ export class ClientMessages {
     });
     return true;
   }
+}
+
+/** What is refused, and what its client gets; null when it may pass. @param runsNothing what needs approval may pass without it. */
+function refusalIn(decision: Decision, ruling: Ruling | null, runsNothing: boolean): { decision: Refusal; substitute: Buffer } | null {
+  if (ruling !== null) return ruling.kind === 'deny' ? ruling : null;
+  if (decision.kind === 'allow' || (decision.kind === 'approve' && runsNothing)) return null;
+  return { decision, substitute: denialResponse(decision) };
 }
 
 /** A Describe that the server skipped has described nothing. */

@@ -35,6 +35,7 @@ export class ClientPump implements ChannelHandler, RecordWaiter {
   onBytes(channel: Channel): boolean {
     const state = this.#state;
     if (state.ended) return false;
+    state.lastActive = state.services.now();
     const { bytes } = channel.slab;
     const out = new Outbox(channel.slab);
     const { end } = channel;
@@ -70,6 +71,11 @@ export class ClientPump implements ChannelHandler, RecordWaiter {
           break;
         }
         recorded = this.#messages.take(type, bytes, at, total, out) || recorded;
+        if (this.#messages.held) {
+          this.#stalled = true;
+          if (state.replies.length > 0) out.insert(message(Front.Flush));
+          break;
+        }
         at += total;
       }
       channel.start = at;

@@ -88,6 +88,7 @@ function fields(type: number, f: ErrorFields): Buffer {
 }
 
 export const errorResponse = (f: ErrorFields): Buffer => fields(Back.ErrorResponse, f);
+export const noticeResponse = (f: ErrorFields): Buffer => fields(Back.NoticeResponse, f);
 export const parameterStatus = (name: string, value: string): Buffer => message(Back.ParameterStatus, `${name}\0${value}\0`);
 export const authenticationOk = (): Buffer => message(Back.Authentication, int32(0));
 export const authenticationCleartextPassword = (): Buffer => message(Back.Authentication, int32(3));

@@ -1,5 +1,6 @@
 import { jsonString } from '../../recording/json.ts';
 import type { Classified } from './classifier.ts';
+import type { RowBudget } from './row-budget.ts';
 
 export type OperationStatus = 'ok' | 'error' | 'unknown' | 'aborted' | 'not-reached' | 'suspended' | 'unused';
 
@@ -27,6 +28,8 @@ export class PgOperation {
   done = false;
   /** Part of its reply is in output lines already. */
   hasOutput = false;
+  /** What its approval lets it come to; null: no limit. */
+  budget: RowBudget | null = null;
   /** What a COPY copies: set when the server begins it. */
   copyOf: CopyStatement | null = null;
 

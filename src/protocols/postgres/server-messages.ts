@@ -221,6 +221,7 @@ export class ServerMessages {
         publicMessage: 'the reply could not be masked, so it was withheld',
       });
     if (op !== null) {
+      op.budget?.take(count);
       op.rows += count;
       op.bytes += bytes;
       if (plan.maskedColumns.length > 0) op.maskedColumns = plan.maskedColumns;
@@ -240,6 +241,7 @@ export class ServerMessages {
 
   closeStream(stream: RowStream): void {
     if (stream.op === null) return;
+    stream.op.budget?.take(1);
     stream.op.rows++;
     stream.op.bytes += stream.bytes;
   }
@@ -320,6 +322,7 @@ export class ServerMessages {
   #commandComplete(head: ExpectedReply | undefined, bytes: Buffer, at: number, end: number): void {
     const { op } = head ?? {};
     if (op) op.tag = bytes.toString('latin1', at + 5, end - 1);
+    op?.budget?.complete(op.tag);
     const classified = this.#classifiedOf(head);
     if (classified?.ddl === true) this.#state.catalog.markStale();
     this.#statementIndex++;
@@ -422,6 +425,7 @@ export class ServerMessages {
         publicMessage: `"${name}" was changed on the server: statements can no longer be read safely`,
       });
     }
+    this.#state.parameters.set(name, value);
     out.insert(parameterStatus(name, maskString(this.#state, value)));
     this.#state.takeCounts(null);
   }

@@ -1,3 +1,4 @@
+import type { ApprovalMode } from '../../access/model.ts';
 import type { Config, Resource } from '../../config/model.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Channel } from '../../io/channel.ts';
@@ -18,14 +19,24 @@ export class SessionState {
   readonly principal: Principal;
   readonly target: Target;
   readonly resource: Resource;
+  /** Where the client is: `1.2.3.4:5678`. */
+  readonly source: string;
+  /** What the server has reported of its settings. */
+  readonly parameters: Map<string, string>;
+  /** What the client asked for: a driver that cannot wait is told to send it again once approved. */
+  readonly approvalMode: ApprovalMode;
   readonly classifier: Classifier;
   readonly catalog: Catalog;
   readonly counts: Uint32Array;
   readonly replies = new ReplyQueue();
-  readonly statements = new NameTable<Statement>((statement) => 512 + statement.classified.text.length);
+  readonly statements = new NameTable<Statement>(
+    (statement) => 512 + statement.classified.text.length + (statement.exact?.text.length ?? 0),
+  );
   readonly portals = new NameTable<Portal>(() => 512);
   /** Sync groups are numbered: names changed in one are certain in another only when the server has answered. */
   group = 1;
+  /** Something was executed in this sync group: the server has a transaction open, if only until Sync. */
+  groupWork = false;
   /** Transaction status as the last ReadyForQuery gave it: I, T or E. */
   transaction = 0x49;
   /** The server waits for CopyData: Sync and Flush are ignored by it until the copy ends. */
@@ -38,6 +49,10 @@ export class SessionState {
   skipping = false;
   /** The session is over: nothing of either side is taken or forwarded any more. */
   ended = false;
+  /** The client has said that it sends nothing more. */
+  clientEnded = false;
+  /** When the client last sent something, or something of it was under way: ms of the monotonic clock. */
+  lastActive = 0;
   /** The client said goodbye: the target closing is what should happen now. */
   terminated = false;
   ops = 0;
@@ -54,6 +69,9 @@ export class SessionState {
     principal: Principal;
     target: Target;
     resource: Resource;
+    source: string;
+    parameters: ReadonlyMap<string, string>;
+    approvalMode: ApprovalMode;
     classifier: Classifier;
     catalog: Catalog;
     fail: (error: GatewayError) => void;
@@ -65,6 +83,9 @@ export class SessionState {
     this.principal = options.principal;
     this.target = options.target;
     this.resource = options.resource;
+    this.source = options.source;
+    this.parameters = new Map(options.parameters);
+    this.approvalMode = options.approvalMode;
     this.classifier = options.classifier;
     this.catalog = options.catalog;
     this.fail = options.fail;

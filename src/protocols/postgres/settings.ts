@@ -40,8 +40,27 @@ export function keepsPinned(name: string, value: string): boolean {
   return given === 'on' || given === 'true' || given === 'yes' || given === '1';
 }
 
+/** Settings of the gateway's own, given as start-up options: `options=-c sluice.approval=retry`. */
+export interface OwnSettings {
+  /** A driver that cannot wait for an approval asks for `retry`. */
+  readonly approval: 'wait' | 'retry';
+  /** How the client proves who it is: a token as password, or by SASL OAUTHBEARER. */
+  readonly auth: 'password' | 'oauth';
+}
+
+const OWN_SETTINGS: { readonly [name: string]: readonly [field: keyof OwnSettings, ...values: readonly string[]] } = {
+  'sluice.approval': ['approval', 'wait', 'retry'],
+  'sluice.auth': ['auth', 'password', 'oauth'],
+};
+
 export type StartupSettings =
-  | { readonly ok: true; readonly settings: Map<string, string>; readonly applicationName: string }
+  | {
+      readonly ok: true;
+      readonly settings: Map<string, string>;
+      readonly applicationName: string;
+      /** What a client wants of the gateway itself: the server never sees it. */
+      readonly own: OwnSettings;
+    }
   | { readonly ok: false; readonly message: string };
 
 /**
@@ -60,8 +79,14 @@ export function startupSettings(parameters: ReadonlyMap<string, string>): Startu
   }
   const settings = new Map<string, string>(PINNED_SETTINGS);
   let applicationName = '';
+  let own: OwnSettings = { approval: 'wait', auth: 'password' };
   for (const [name, value] of asked) {
-    if (name === 'application_name') applicationName = value;
+    const ours = OWN_SETTINGS[name];
+    if (ours !== undefined) {
+      const [field, ...values] = ours;
+      if (!values.includes(value)) return { ok: false, message: `"${name}" takes ${values.join(' or ')}, not "${value}"` };
+      own = { ...own, [field]: value };
+    } else if (name === 'application_name') applicationName = value;
     else if (PINNED_SETTINGS.has(name)) {
       if (!keepsPinned(name, value) && !(name === 'client_encoding' && norm(value) === 'auto')) {
         return { ok: false, message: `parameter "${name}" cannot be changed to "${value}": it is pinned to ${PINNED_SETTINGS.get(name)}` };
@@ -70,7 +95,7 @@ export function startupSettings(parameters: ReadonlyMap<string, string>): Startu
       return { ok: false, message: `start-up parameter "${name}" is not allowed: use SET after connecting` };
     else settings.set(name, value);
   }
-  return { ok: true, settings, applicationName };
+  return { ok: true, settings, applicationName, own };
 }
 
 /** The `options` parameter: blank-separated words, a backslash quotes the next character. */

@@ -8,6 +8,8 @@ export interface Statement {
   readonly classified: Classified;
   /** `seq` of the record line that holds its text. */
   readonly line: number;
+  /** Text and parameter types as they were sent: kept where executions need approval, which is bound to them. */
+  readonly exact: { readonly text: Buffer; readonly types: readonly number[] } | null;
   /** Type OIDs of the parameters: as Parse named them, completed by a ParameterDescription. */
   parameterTypes: readonly number[];
   /** The sync group in which its Parse or Close is still unanswered; 0 when the server has confirmed. */

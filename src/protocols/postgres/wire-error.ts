@@ -13,6 +13,7 @@ const SQLSTATE: Readonly<Record<string, string>> = {
   plaintext_refused: '28000',
   record_failed: '58030',
   resource_unknown: '3D000',
+  row_budget: '54000',
   setting_refused: '22023',
   setting_changed: '55P02',
   shutting_down: '57P01',

@@ -1,0 +1,77 @@
+import type { HeldOperation } from './approval-gate.ts';
+import type { BindMessage } from './bind-record.ts';
+import type { Classified } from './classifier.ts';
+import type { ClientRecord } from './client-record.ts';
+import type { SessionState } from './session-state.ts';
+import type { Statement } from './statements.ts';
+
+/**
+ * What approvers are shown of an operation, and what their approval is bound to: the very text and the very values, and, where the
+ * server reports it, the search_path that its names go by.
+ */
+
+const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value), 'utf8');
+
+function names(state: SessionState): Buffer {
+  return Buffer.from(state.parameters.get('search_path') ?? '', 'utf8');
+}
+
+/** @param shown its text as the record has it, as a JSON string. @param prepared for EXECUTE: what it runs. */
+export function heldQuery(
+  state: SessionState,
+  record: ClientRecord,
+  classified: Classified,
+  text: Buffer,
+  shown: string,
+  members: string,
+  prepared: Statement | null,
+): HeldOperation {
+  const own = Buffer.from(text);
+  const inner = prepared?.exact ?? null;
+  const only = classified.statements.length === 1 && prepared === null ? classified.statements[0] : undefined;
+  const masked = JSON.parse(shown) as string;
+  return {
+    action: prepared?.classified.action ?? classified.action,
+    statements: prepared === null ? classified.statements : [...classified.statements, ...prepared.classified.statements],
+    statement: prepared === null || inner === null ? masked : `${masked}\n${maskedText(record, prepared, inner.text)}`,
+    params: [],
+    exact: inner === null ? [Buffer.from('query'), names(state), own] : [Buffer.from('execute'), names(state), inner.text, own],
+    members,
+    // The shape may be known from another text, whose literals had other lengths: only a text that is one statement as a whole is sure.
+    plan: only === undefined ? null : own,
+  };
+}
+
+/** @param params the member with the masked values, as the record has it; '' when there are none. */
+export function heldBind(
+  state: SessionState,
+  record: ClientRecord,
+  statement: Statement,
+  exact: NonNullable<Statement['exact']>,
+  bind: BindMessage,
+  bytes: Buffer,
+  params: string,
+  members: string,
+): HeldOperation {
+  const lengths = bind.values.map((value) => value.length);
+  const values = bind.values.map(({ at, length }) => bytes.subarray(at, at + Math.max(0, length)));
+  return {
+    action: statement.classified.action,
+    statements: statement.classified.statements,
+    statement: maskedText(record, statement, exact.text),
+    params: shownParams(params),
+    exact: [Buffer.from('bind'), names(state), exact.text, json([exact.types, bind.formats, lengths]), Buffer.concat(values)],
+    members,
+    plan: statement.classified.statements.length === 1 ? exact.text : null,
+  };
+}
+
+function maskedText(record: ClientRecord, statement: Statement, text: Buffer): string {
+  return JSON.parse(record.text(statement.classified.sensitive, text, 0, text.length)) as string;
+}
+
+function shownParams(member: string): string[] {
+  if (member === '') return [];
+  const { params } = JSON.parse(`{${member.slice(1)}}`) as { params: (string | null | { bytes: number })[] };
+  return params.map((value) => (value === null ? 'NULL' : typeof value === 'string' ? value : `(${value.bytes} bytes)`));
+}
