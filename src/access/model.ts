@@ -78,9 +78,12 @@ export interface PendingApproval {
   readonly approval: Approval;
   /** Where approvers decide; '' when the gateway has no API listener. */
   readonly url: string;
-  /** Settles once and never rejects: an error of the store is `lost`. An approved request is `used` by the time it is here. */
+  /**
+   * Settles once and never rejects: an error of the store is `lost`. An approved request is `used` by the time it is here. Of a
+   * request to `retry` it says `lost` at once, since nobody waits: only `claim` runs it.
+   */
   readonly outcome: Promise<ApprovalOutcome>;
-  /** `cancelled` by the client, or `lost` with its session. */
+  /** `cancelled` by the client, or `lost` with its session. A request to `retry` outlives its session: only `cancelled` ends it. */
   end(state: 'cancelled' | 'lost'): void;
 }
 
@@ -112,12 +115,13 @@ export interface Grant {
   readonly seconds: number;
   readonly reason: string;
   readonly ticket: string;
-  /** Taken at once; two others have to confirm it afterwards, and an alert goes out. */
+  /** Taken at once; `approvers` have to confirm it afterwards (their votes may come when it is over), and an alert goes out. */
   readonly breakGlass: boolean;
   readonly approvers: readonly ApproverGroup[];
   readonly votes: readonly ApprovalVote[];
   readonly createdAt: number;
   readonly startsAt: number | null;
+  /** Of a pending one: when the request lapses. */
   readonly expiresAt: number | null;
   readonly lastUsedAt: number | null;
 }

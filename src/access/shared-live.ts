@@ -1,0 +1,108 @@
+import { randomBytes } from 'node:crypto';
+import type { Principal } from '../policy/model.ts';
+import type { Store } from '../store/model.ts';
+import type { AccessLog, Audit } from './audit.ts';
+import type { LocalSessions } from './live.ts';
+import type { LiveSession, LiveSessions } from './model.ts';
+import type { Schedule } from './schedule.ts';
+
+export interface SharedLiveOptions {
+  readonly store: Store;
+  readonly audit: Audit;
+  readonly local: LocalSessions;
+  readonly schedule: Schedule;
+  readonly log: AccessLog;
+}
+
+/** How long the other gateways have to answer, ms. */
+const ANSWER_MS = 2_000;
+/** A notification carries at most 4,000 bytes. */
+const MAX_REASON = 300;
+
+type Message =
+  | { readonly kill: string; readonly request: string; readonly by: string; readonly reason: string }
+  | { readonly killed: string };
+
+/** The open sessions of this process, and a way to end those of the others. */
+export class SharedSessions implements LiveSessions {
+  readonly #options: SharedLiveOptions;
+  readonly #asked = new Map<string, (killed: boolean) => void>();
+
+  constructor(options: SharedLiveOptions) {
+    this.#options = options;
+  }
+
+  add(session: LiveSession): () => void {
+    return this.#options.local.add(session);
+  }
+
+  list(): readonly LiveSession[] {
+    return this.#options.local.list();
+  }
+
+  async kill(sid: string, by: Principal, reason: string): Promise<boolean> {
+    const { audit, local } = this.#options;
+    const why = reason.slice(0, MAX_REASON);
+    // Whether or not the record takes it: an open session that somebody wants ended is the greater harm.
+    const killed = local.killHere(sid, by.name, why) || (await this.#killElsewhere(sid, by.name, why));
+    if (!killed) return false;
+    const who = { name: by.name, issuer: by.issuer, subject: by.subject };
+    audit.note(
+      { type: 'config', event: 'session.kill', sid: '', user: by.name, resource: '' },
+      { session: sid, by: who, reason: why },
+      { session: sid, by: by.name, reason: why },
+    );
+    await audit.recorded();
+    return true;
+  }
+
+  /** A message of a gateway, this one included. */
+  received(payload: string): void {
+    const message = parse(payload);
+    if (message === null) return;
+    if ('killed' in message) {
+      this.#asked.get(message.killed)?.(true);
+      return;
+    }
+    if (!this.#options.local.killHere(message.kill, message.by, message.reason)) return;
+    const answer: Message = { killed: message.request };
+    this.#options.store.notify('sessions', JSON.stringify(answer)).catch((error: unknown) => {
+      this.#options.log.warn('a gateway could not be told that its session was ended', { error: String(error) });
+    });
+  }
+
+  close(): void {
+    for (const answered of [...this.#asked.values()]) answered(false);
+  }
+
+  async #killElsewhere(sid: string, by: string, reason: string): Promise<boolean> {
+    if (sid.length > 100) return false;
+    const request = randomBytes(9).toString('base64url');
+    let forget = (): void => {};
+    const answer = new Promise<boolean>((resolve) => {
+      this.#asked.set(request, resolve);
+      forget = this.#options.schedule(ANSWER_MS, () => resolve(false));
+    });
+    try {
+      const message: Message = { kill: sid, request, by: by.slice(0, MAX_REASON), reason };
+      await this.#options.store.notify('sessions', JSON.stringify(message));
+      return await answer;
+    } finally {
+      forget();
+      this.#asked.delete(request);
+    }
+  }
+}
+
+function parse(payload: string): Message | null {
+  if (payload === '') return null;
+  try {
+    const message = JSON.parse(payload) as Partial<Record<'kill' | 'killed' | 'request' | 'by' | 'reason', unknown>>;
+    const { kill, killed, request, by, reason } = message;
+    if (typeof killed === 'string') return { killed };
+    if ([kill, request, by, reason].some((member) => typeof member !== 'string')) return null;
+    return message as Message;
+  } catch {
+    return null;
+  }
+}
