@@ -23,7 +23,9 @@ export interface ApiReply {
   readonly headers: readonly (readonly [string, string])[];
 }
 
-export const maxBodyBytes = 64 * 1024;
+const maxBodyBytes = 64 * 1024;
+/** The assertion of somebody who is in many groups, signed and in base64. */
+const largeBodies: ReadonlyMap<string, number> = new Map([['/api/v1/login/saml', 256 * 1024]]);
 
 export function json(status: number, value: unknown, headers: ApiReply['headers'] = []): ApiReply {
   return { status, type: 'application/json', body: `${JSON.stringify(value)}\n`, headers };
@@ -88,9 +90,10 @@ export function exchange(res: HttpResponse, req: HttpRequest, handle: (request: 
     gone = true;
     res.cork(() => writeReply(res, reply, head, close));
   };
+  const most = largeBodies.get(whole.path) ?? maxBodyBytes;
   const tooLarge = (): void =>
-    answer(json(413, { error: { code: 'too_large', message: `a body may have ${maxBodyBytes} bytes at the most` } }), true);
-  if (Number(whole.header('content-length')) > maxBodyBytes) {
+    answer(json(413, { error: { code: 'too_large', message: `a body may have ${most} bytes at the most` } }), true);
+  if (Number(whole.header('content-length')) > most) {
     tooLarge();
     return;
   }
@@ -99,7 +102,7 @@ export function exchange(res: HttpResponse, req: HttpRequest, handle: (request: 
   res.onData((chunk, last) => {
     if (gone) return;
     length += chunk.byteLength;
-    if (length > maxBodyBytes) {
+    if (length > most) {
       tooLarge();
       return;
     }

@@ -1,6 +1,7 @@
+import type { ClientFile } from '../access/client-help.ts';
 import type { Account, Resource } from '../config/model.ts';
 import type { Principal } from '../policy/model.ts';
-import type { ApiServices, ClientFile } from './services.ts';
+import type { ApiServices } from './services.ts';
 
 export interface ReachableResource {
   readonly name: string;
@@ -15,6 +16,8 @@ export interface ReachableAccount {
   readonly reachable: boolean;
   /** The line to type. */
   readonly line: string;
+  /** The same once `files` are written. */
+  readonly short: string;
   readonly files: readonly ClientFile[];
 }
 
@@ -29,7 +32,7 @@ export function reachable(services: ApiServices, principal: Principal): readonly
     const accounts = [...resource.accounts].map(([account, settings], i): ReachableAccount => {
       const target = { resource: resource.name, kind: resource.kind, account, address: `${resource.host}:${resource.port}` };
       const help = protocol.clientHelp({
-        resource,
+        resource: resource.name,
         account: i === 0 ? null : account,
         user: principal.name,
         host: host === '' ? listener.host : host,

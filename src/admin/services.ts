@@ -1,5 +1,6 @@
+import type { ClientHelp, ClientHelpRequest } from '../access/client-help.ts';
 import type { Access } from '../access/model.ts';
-import type { Config, Resource } from '../config/model.ts';
+import type { Config } from '../config/model.ts';
 import type { Authenticator, IssuedTokens, LoginService, ServiceKeys } from '../identity/model.ts';
 import type { Operation, PolicyEngine, Principal } from '../policy/model.ts';
 import type { Recorder } from '../recording/model.ts';
@@ -70,35 +71,6 @@ export interface ApiProtocol {
   /** What a log-in asks of policy. */
   readonly connect: Operation;
   clientHelp(wanted: ClientHelpRequest): ClientHelp;
-}
-
-export interface ClientHelpRequest {
-  readonly resource: Pick<Resource, 'name' | 'kind'>;
-  /** Account of the resource; null: its default one. */
-  readonly account: string | null;
-  readonly user: string;
-  /** As clients reach the listener. */
-  readonly host: string;
-  readonly port: number;
-}
-
-/** How a person connects with the client of their choice. */
-export interface ClientHelp {
-  /** The line to type. */
-  readonly line: string;
-  /** Entries of the client's own files, for whoever lets them be written. */
-  readonly files: readonly ClientFile[];
-}
-
-export interface ClientFile {
-  readonly kind: 'service' | 'password';
-  /** Relative to the home directory, e.g. `.example.conf`. */
-  readonly path: string;
-  /** Environment variable that names another place for the file. */
-  readonly variable: string;
-  /** What begins our entry in the file, and what takes its place. `{token}` stands for the token, `{ca}` for the file of authorities. */
-  readonly match: string;
-  readonly entry: string;
 }
 
 /** Who asks, with the groups that grants give at this moment. */

@@ -1,5 +1,7 @@
+import type { ClientHelp, ClientHelpRequest } from '../access/client-help.ts';
 import type { ListenAddress } from '../config/model.ts';
 import { adminVocabulary } from '../policy/admin-vocabulary.ts';
+import type { Operation } from '../policy/model.ts';
 import type { ProtocolVocabulary } from '../policy/vocabulary.ts';
 import { postgres } from './postgres/definition.ts';
 import type { ProtocolListener, ProtocolServices } from './protocol.ts';
@@ -11,6 +13,10 @@ export interface ProtocolDefinition {
   /** Port of an upstream address that states none. */
   readonly defaultPort: number;
   readonly vocabulary: ProtocolVocabulary;
+  /** What a log-in asks of policy. */
+  readonly connect: Operation;
+  /** How a person connects to a resource: what to type, and what to put into the client's own files. */
+  clientHelp(wanted: ClientHelpRequest): ClientHelp;
   /** Recorded bytes of a session as text for people; `stream` names the way or channel, '' is the reply. */
   render(bytes: Buffer, stream: string): string;
   /** Opens a listener. Resolves when it accepts connections. */

@@ -1,6 +1,5 @@
 import type { Principal } from '../../policy/model.ts';
-import { jsonString } from '../../recording/json.ts';
-import { byMembers, recorded } from '../authorization.ts';
+import { recorded } from '../authorization.ts';
 import { refuse } from '../errors.ts';
 import { json } from '../http.ts';
 import type { Call, Route } from '../route.ts';
@@ -36,7 +35,7 @@ export const credentialRoutes: readonly Route[] = [
     id: 'issueToken',
     summary: 'A token for yourself, for clients that know passwords only',
     access: 'token.issue',
-    body: object({ ttlSeconds: seconds }, ['ttlSeconds']),
+    body: object({ ttlSeconds: { ...seconds, minimum: 60 } }, ['ttlSeconds']),
     replies: { 201: { description: 'the token: it is shown this once', schema: issuedSchema } },
     async handle(call) {
       const { ttlSeconds } = call.body as { readonly ttlSeconds?: number };
@@ -45,7 +44,6 @@ export const credentialRoutes: readonly Route[] = [
       if (left < 1) throw refuse('unauthenticated', 'the log-in has expired');
       const most = Math.min(left, call.services.config.identity.tokenSeconds);
       const issued = await call.services.logins.issueFor(call.bare, { ttlSeconds: Math.min(ttlSeconds ?? most, most) });
-      note(call, 'token.issue', `"token":${jsonString(issued.id)},"user":${jsonString(call.principal.name)},"expires":${issued.expiresAt}`);
       await recorded(call.services);
       return json(201, { ...issued, user: call.principal.name });
     },
@@ -172,11 +170,6 @@ export const credentialRoutes: readonly Route[] = [
 
 function reasonOf(call: Call): string {
   return call.services.mask((call.body as { readonly reason?: string }).reason ?? '');
-}
-
-/** A change that nobody else records. */
-function note(call: Call, event: string, members: string): void {
-  call.services.recorder.append('config', '', `"event":${jsonString(event)},${members},${byMembers(call.principal, call.request.source)}`);
 }
 
 function isHolder(principal: Principal, token: { readonly issuer: string; readonly subject: string }): boolean {

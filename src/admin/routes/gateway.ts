@@ -10,6 +10,8 @@ import { eventSchema, principalSchema } from '../shapes.ts';
 
 const healthSchema: Schema = object({ ready: boolean, parts: { type: 'object', additionalProperties: string } });
 
+const clientFileSchema = object({ form: oneOf('section', 'line'), path: string, variable: string, key: string, entry: string });
+
 export interface GatewayRoutesOptions {
   readonly counts: OwnCounts;
   /** The latest alerts, newest first. */
@@ -106,10 +108,9 @@ export function gatewayRoutes({ counts, alerts, document }: GatewayRoutesOptions
                     account: string,
                     default: boolean,
                     reachable: boolean,
-                    line: string,
-                    files: list(
-                      object({ kind: oneOf('service', 'password'), path: string, variable: string, match: string, entry: string }),
-                    ),
+                    line: { ...string, description: '{token}, {tokenFile} and {ca} stand for what the client knows' },
+                    short: { ...string, description: 'once the files are written' },
+                    files: list(clientFileSchema),
                   }),
                 ),
               }),

@@ -95,7 +95,11 @@ export function loginRoutes(authentication: Authentication, url: string): readon
       query: { '*': string },
       replies: { 303: { description: 'to the page or the command line that the log-in is for' } },
       handle: counted(async (call) => {
-        const login = await call.services.logins.finish(call.request.query.toString(), call.request.cookie(bindingCookie));
+        const login = await call.services.logins.finish(
+          call.request.query.toString(),
+          call.request.cookie(bindingCookie),
+          call.request.source,
+        );
         return goOn(call, login);
       }),
     },
@@ -108,7 +112,11 @@ export function loginRoutes(authentication: Authentication, url: string): readon
       form: 'application/x-www-form-urlencoded',
       replies: { 303: { description: 'to the page or the command line that the log-in is for' } },
       handle: counted(async (call) => {
-        const login = await call.services.logins.finishSaml(call.request.body.toString('latin1'), call.request.cookie(bindingCookie));
+        const login = await call.services.logins.finishSaml(
+          call.request.body.toString('latin1'),
+          call.request.cookie(bindingCookie),
+          call.request.source,
+        );
         return goOn(call, login);
       }),
     },
@@ -152,7 +160,7 @@ export function loginRoutes(authentication: Authentication, url: string): readon
       },
       async handle(call) {
         const { id } = call.body as { readonly id: string };
-        const poll = await call.services.logins.pollDevice(id);
+        const poll = await call.services.logins.pollDevice(id, call.request.source);
         if (poll.state === 'pending') return json(202, { state: 'pending', intervalSeconds: poll.intervalSeconds });
         return json(200, await issued(call, poll.login.principal));
       },

@@ -1,5 +1,6 @@
 import type { ProtocolDefinition } from '../registry.ts';
-import { listenPostgres } from './listener.ts';
+import { clientHelp } from './client-help.ts';
+import { CONNECT, listenPostgres } from './listener.ts';
 import { renderMessages } from './render.ts';
 import { postgresVocabulary } from './vocabulary.ts';
 
@@ -8,6 +9,8 @@ export const postgres: ProtocolDefinition = {
   name: 'postgres',
   defaultPort: 5432,
   vocabulary: postgresVocabulary,
+  connect: CONNECT,
+  clientHelp,
   listen: listenPostgres,
   render: renderMessages,
 };

@@ -22,7 +22,7 @@ export async function listenPostgres(services: ProtocolServices, address: Listen
 }
 
 /** What is decided at log-in: whether the principal may use the account at all. */
-const CONNECT: Operation = {
+export const CONNECT: Operation = {
   action: 'connect',
   objects: [],
   attributes: { statement: 'connect', tables: [], functions: [], objectTypes: [], settings: [], dynamicSettings: false, hasWhere: false },
