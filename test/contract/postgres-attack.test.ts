@@ -57,11 +57,11 @@ test('what each COPY of a text takes in is recorded by its own columns', async (
 test('RETURNING shows what was written as what it derives from', async () => {
   const wire = await stage.connect(stage.developer);
   for (const text of [
-    'update plain set label = v.cvv from vault v where v.id = 1 returning label',
-    "insert into plain select 7, cvv, 'n' from vault where id = 1 returning *",
-    'with u as (update plain set label = (select cvv from vault limit 1) where id = 1 returning label) select label from u',
-    'merge into plain p using vault v on p.id = v.id when matched then update set note = v.cvv returning note',
-    'update vault set brand = cvv where id = 2 returning brand',
+    'update vault set cvv = v.cvv from vault v where v.id = 1 returning vault.cvv',
+    "insert into vault select 7, cvv, 'n' from vault where id = 1 returning *",
+    'with u as (update vault set cvv = (select cvv from vault limit 1) where id = 1 returning cvv as label) select label from u',
+    'merge into vault p using late v on p.id = v.id when matched then update set cvv = v.track2 returning p.cvv',
+    'update vault set cvv = reverse(cvv) where id = 2 returning reverse(cvv)',
   ]) {
     const simple = await wire.query(`begin; ${text}; rollback`);
     assert.deepEqual(simple.errors, []);

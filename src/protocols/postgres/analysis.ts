@@ -35,6 +35,13 @@ export interface StatementInfo {
   readonly dynamicSettings: boolean;
   /** Prepared statement or cursor name of PREPARE, EXECUTE, DEALLOCATE, DECLARE, FETCH, CLOSE; '' when none or ALL. */
   readonly name: string;
+  /** LOCK TABLE: its mode in the server's words and lower case ('access share', ...); '' for everything else. */
+  readonly lockMode: string;
+  /**
+   * It reads rows as a whole (`select c from cards c`, `cards::text`) or columns under names that are not their own
+   * (`cards t(a, b)`): its text need not name the columns that it uses.
+   */
+  readonly wholeRows: boolean;
   /** COPY: format, header, and the columns named, delimiter etc. `encoding` is '' unless the statement names one: then the data may not be UTF-8. */
   readonly copy: {
     readonly format: 'text' | 'csv' | 'binary';
@@ -107,6 +114,19 @@ export interface LineageOfStatement {
    * `direct`: a stored value unchanged, also through subqueries, CTEs and UNION; whatever is not must be masked whole. `star`: stands for an unknown number of columns.
    */
   readonly outputs: readonly { readonly name: string; readonly protect: string | null; readonly direct: boolean; readonly star: boolean }[];
+  /**
+   * Columns that it writes, at any level (in WITH, PREPARE, EXPLAIN, ON CONFLICT; CREATE TABLE AS, SELECT INTO, materialized and
+   * temporary views; rules and bodies of functions), with values that derive from anything protected or unknown which it reads:
+   * a statement that reads no such relation has none. `protect` and `direct` are those of the value. `column` is '' when any
+   * column of the relation may be meant, `schema` is '' when not written.
+   */
+  readonly writes: readonly {
+    readonly schema: string;
+    readonly table: string;
+    readonly column: string;
+    readonly protect: string;
+    readonly direct: boolean;
+  }[];
   /** The statement names no protected or unknown relation and calls no unknown function at all. Never for EXECUTE, FETCH, DO, CALL. */
   readonly clean: boolean;
 }

@@ -16,6 +16,11 @@ export function strongest(a: Protection | null, b: Protection | null): Protectio
   return STRENGTH.indexOf(a) >= STRENGTH.indexOf(b) ? a : b;
 }
 
+/** Whether a column of class `a` hides whatever one of class `b` does. */
+export function isAtLeast(a: Protection | null, b: Protection): boolean {
+  return a !== null && STRENGTH.indexOf(a) >= STRENGTH.indexOf(b);
+}
+
 /** Temporary and uncommitted objects stay unseen however often the catalog is read. */
 const UNSEEN_RETRY_MS = 2000;
 
@@ -51,6 +56,13 @@ export interface CatalogSnapshot {
   columnsOf(schema: string, name: string): readonly CatalogColumn[] | null;
   /** Names of the protected columns of the relations with that name in any schema ('' means any). */
   protectedColumns(schema: string, name: string): readonly string[];
+  /**
+   * What a value that goes into that column is certain to be protected as: the weakest class of all that the names may mean
+   * ('' as the schema means any). Null when one of them is not protected, or none is known.
+   */
+  storedProtection(schema: string, name: string, column: string): Protection | null;
+  /** Whether a function (lower case, as written) may be one that is not part of PostgreSQL. */
+  isUserFunction(name: string): boolean;
 }
 
 const RELATIONS = `select c.oid, n.nspname, c.relname, c.relkind, a.attnum, a.attname, a.atttypid,
@@ -188,7 +200,7 @@ export class Catalog {
       .digest('hex');
     if (digest === this.#digest && this.#current !== null) return this.#current;
     this.#digest = digest;
-    const snapshot = new Snapshot(++this.#version, compileCatalog(JSON.stringify(spec(relations, base))), relations);
+    const snapshot = new Snapshot(++this.#version, compileCatalog(JSON.stringify(spec(relations, base))), relations, base.userFunctions);
     const previous = this.#current;
     this.#current = snapshot;
     if (previous !== null) dropCatalog(previous.native);
@@ -314,8 +326,10 @@ class Snapshot implements CatalogSnapshot {
   readonly native: number;
   readonly #byOid: ReadonlyMap<number, Relation>;
   readonly #byName = new Map<string, Relation[]>();
+  readonly #userFunctions: ReadonlySet<string>;
 
-  constructor(version: number, native: number, byOid: ReadonlyMap<number, Relation>) {
+  constructor(version: number, native: number, byOid: ReadonlyMap<number, Relation>, userFunctions: readonly string[]) {
+    this.#userFunctions = new Set(userFunctions);
     this.version = version;
     this.native = native;
     this.#byOid = byOid;
@@ -345,6 +359,25 @@ class Snapshot implements CatalogSnapshot {
     return this.#named(schema, name).flatMap((relation) =>
       relation.columns.filter((column) => column.protect !== null).map((column) => column.name),
     );
+  }
+
+  storedProtection(schema: string, name: string, column: string): Protection | null {
+    let weakest: Protection | null = null;
+    for (const relation of this.#named(schema, name)) {
+      const protect = relation.columns.find((other) => other.name === column)?.protect ?? null;
+      if (protect === null) return null;
+      if (weakest === null || isAtLeast(weakest, protect)) weakest = protect;
+    }
+    return weakest;
+  }
+
+  isUserFunction(name: string): boolean {
+    // Only a name with a dot of its own is quoted, and no function of PostgreSQL has such a name.
+    if (name.includes('"')) return true;
+    const dot = name.lastIndexOf('.');
+    if (dot === -1) return this.#userFunctions.has(name);
+    const schema = name.slice(0, dot);
+    return schema !== 'pg_catalog' && schema !== 'information_schema';
   }
 
   #named(schema: string, name: string): Relation[] {

@@ -5,6 +5,7 @@ import type { MaskPool } from '../../workers/pool.ts';
 import type { Analysis, Lineage, LineageOfStatement, StatementInfo } from './analysis.ts';
 import { carrierOf } from './carriers.ts';
 import type { CatalogSnapshot } from './catalog.ts';
+import { copyOutOf, mayCopyOut } from './copy-out.ts';
 import { decideStatements } from './decide-statements.ts';
 import { maskLiterals } from './literals.ts';
 import { operationOf } from './policy-operation.ts';
@@ -106,9 +107,7 @@ export class Classifier {
     const text = Buffer.from(memory);
     bytes.copy(text, 0, from, to);
     return this.#pool.analyze({ memory, length, catalog: catalog.native }).then(({ analysis, lineage }) => {
-      const found = this.#decided(text, JSON.parse(analysis) as Analysis, catalog);
-      found.lineage = JSON.parse(lineage) as Lineage;
-      found.lineageVersion = catalog.version;
+      const found = this.#decided(text, JSON.parse(analysis) as Analysis, catalog, JSON.parse(lineage) as Lineage);
       this.#remember(text.toString('latin1'), found, catalog.version);
     });
   }
@@ -143,7 +142,8 @@ export class Classifier {
     return this.#decided(text, JSON.parse(analyzeSql(text, 0, text.length)) as Analysis, catalog);
   }
 
-  #decided(text: Buffer, analysis: Analysis, catalog: CatalogSnapshot): Classified {
+  /** @param known the lineage under this catalog, where it has been read already. */
+  #decided(text: Buffer, analysis: Analysis, catalog: CatalogSnapshot, known: Lineage | null = null): Classified {
     if (analysis.error !== undefined) {
       return this.#classified(
         text,
@@ -196,17 +196,22 @@ export class Classifier {
         'send them one by one',
       );
     } else decision = this.decide(statements);
-    if (decision.kind !== 'deny') decision = this.#decideCarriers(text, statements, catalog) ?? decision;
-    return this.#classified(text, statements, decision, action, objects, sensitive);
+    let lineage = known;
+    const flows = statements.some((statement) => carrierOf(statement) !== null || mayCopyOut(statement, catalog));
+    if (decision.kind !== 'deny' && flows) {
+      lineage ??= JSON.parse(nativeLineage(catalog.native, text, 0, text.length)) as Lineage;
+      decision = this.#decideCarriers(statements, lineage) ?? this.#decideCopyOut(statements, lineage, catalog) ?? decision;
+    }
+    const classified = this.#classified(text, statements, decision, action, objects, sensitive);
+    classified.lineage = lineage;
+    classified.lineageVersion = catalog.version;
+    return classified;
   }
 
   /** Denies a statement that reads protected data and calls what could carry it past every mask. */
-  #decideCarriers(text: Buffer, statements: readonly StatementInfo[], catalog: CatalogSnapshot): Decision | null {
-    const at = statements.findIndex((statement) => carrierOf(statement) !== null);
-    const carrier = at === -1 ? undefined : statements[at];
+  #decideCarriers(statements: readonly StatementInfo[], lineage: Lineage): Decision | null {
+    const carrier = statements.find((statement, i) => carrierOf(statement) !== null && lineage.statements[i]?.clean !== true);
     if (carrier === undefined) return null;
-    const { statements: lineages } = JSON.parse(nativeLineage(catalog.native, text, 0, text.length)) as Lineage;
-    if (statements.every((statement, i) => carrierOf(statement) === null || lineages[i]?.clean === true)) return null;
     return deny(
       this.#engine,
       'sluice.carrier',
@@ -214,6 +219,26 @@ export class Classifier {
       `${carrierOf(carrier)} could carry protected data to where no mask follows it`,
       'call it in a statement of its own that reads no protected table',
     );
+  }
+
+  /** Denies a statement that writes protected data into a column that is not protected as well: nothing would mask it there. */
+  #decideCopyOut(statements: readonly StatementInfo[], lineage: Lineage, catalog: CatalogSnapshot): Decision | null {
+    for (const [i, statement] of statements.entries()) {
+      const written = lineage.statements[i];
+      // Not there although the text parses: then nothing is known of what it writes.
+      const write = written === undefined ? { table: '', column: '', protect: 'unknown' } : copyOutOf(statement, written, catalog);
+      if (write === null) continue;
+      const source = write.protect === 'unknown' ? 'protected data' : `data protected as ${write.protect}`;
+      const into = `${write.column === '' ? 'a column' : `column "${write.column}"`} of "${write.table}"`;
+      return deny(
+        this.#engine,
+        'sluice.copy-out',
+        'forbidden',
+        this.#mask(`${source} would be copied into ${into}, which does not protect it as well`),
+        'write it into a column that is protected at least as well, naming the columns, or protect that column in the configuration',
+      );
+    }
+    return null;
   }
 
   decide(statements: readonly StatementInfo[]): Decision {
@@ -251,7 +276,7 @@ export class Classifier {
 }
 
 /** Lineage of a statement that runs what another one prepared: nothing is known of its outputs but their origins. */
-export const UNKNOWN_LINEAGE: LineageOfStatement = { outputs: [], clean: false };
+export const UNKNOWN_LINEAGE: LineageOfStatement = { outputs: [], writes: [], clean: false };
 
 export function deny(
   engine: PolicyEngine,
@@ -285,13 +310,19 @@ function pinnedViolation(statements: readonly StatementInfo[]): string | null {
   return null;
 }
 
-/** Whether the literals of the statement may be protected data: it writes to a protected table, or names a protected column. */
+/**
+ * Whether the literals of the statement may be protected data: it writes to a protected table, names a protected column or
+ * reads whole rows of its table, or gives them to a function that is not PostgreSQL's own.
+ */
 function isSensitive(statement: StatementInfo, text: Buffer, catalog: CatalogSnapshot): boolean {
   let lower: string | null = null;
+  // What such a function does with its arguments cannot be told.
+  if (statement.functions.some((name) => catalog.isUserFunction(name))) return true;
   for (const table of statement.tables) {
     const columns = catalog.protectedColumns(table.schema, table.name);
     if (columns.length === 0) continue;
     if (table.mode === 'insert' || table.mode === 'merge' || table.mode === 'copy_from') return true;
+    if (statement.wholeRows) return true;
     lower ??= identifiersOf(text);
     // An identifier with escapes may spell anything.
     if (lower.includes('u&"') || columns.some((column) => lower?.includes(column.toLowerCase()))) return true;

@@ -123,11 +123,8 @@ export class ClientMessages {
   /** Keeps track of what FETCH and EXECUTE may return, and of when names change by SQL. */
   #note(classified: Classified): void {
     const state = this.#state;
-    if (
-      state.sqlNamesClean &&
-      !state.classifier.lineage(classified, this.#state.snapshot()).statements.every((statement) => statement.clean)
-    )
-      state.sqlNamesClean = false;
+    if (state.readsClean && !state.classifier.lineage(classified, this.#state.snapshot()).statements.every((statement) => statement.clean))
+      state.readsClean = false;
     if (classified.barrier) state.barrier = true;
   }
 

@@ -25,7 +25,16 @@ export async function listenPostgres(services: ProtocolServices, address: Listen
 export const CONNECT: Operation = {
   action: 'connect',
   objects: [],
-  attributes: { statement: 'connect', tables: [], functions: [], objectTypes: [], settings: [], dynamicSettings: false, hasWhere: false },
+  attributes: {
+    statement: 'connect',
+    tables: [],
+    functions: [],
+    objectTypes: [],
+    settings: [],
+    dynamicSettings: false,
+    hasWhere: false,
+    lockMode: '',
+  },
 };
 
 class PostgresListener implements ProtocolListener {

@@ -30,6 +30,7 @@ export function operationOf(statement: StatementInfo): Operation {
       settings: [...new Set(statement.settings.map((setting) => setting.name))],
       dynamicSettings: statement.dynamicSettings,
       hasWhere: statement.hasWhere,
+      lockMode: statement.lockMode,
     },
   };
 }

@@ -285,7 +285,7 @@ export class ServerMessages {
     const catalog = state.catalog.current;
     const statement = classified.statements[this.#statementIndex] ?? classified.statements[0];
     if (catalog === null || statement === undefined) return UNKNOWN_LINEAGE;
-    if (statement.kind === 'fetch') return state.sqlNamesClean ? { outputs: [], clean: true } : UNKNOWN_LINEAGE;
+    if (statement.kind === 'fetch') return state.readsClean ? { outputs: [], writes: [], clean: true } : UNKNOWN_LINEAGE;
     if (statement.kind === 'execute') {
       const prepared = state.statements.get(statement.name)?.classified;
       return prepared === undefined ? UNKNOWN_LINEAGE : (state.classifier.lineage(prepared, catalog).statements[0] ?? UNKNOWN_LINEAGE);
@@ -355,7 +355,7 @@ export class ServerMessages {
     const catalog = state.catalog.current;
     if (classified?.action === 'unparsed') return false;
     // Of an earlier statement: what it prepared or declared, and constraints deferred to the end of the transaction.
-    if (classified === null || catalog === null || OF_EARLIER.has(classified.action)) return !state.sqlNamesClean;
+    if (classified === null || catalog === null || OF_EARLIER.has(classified.action)) return !state.readsClean;
     return classified.sensitive || !state.classifier.lineage(classified, catalog).statements.every((statement) => statement.clean);
   }
 

@@ -42,7 +42,7 @@ export class SessionState {
   /** The server waits for CopyData: Sync and Flush are ignored by it until the copy ends. */
   copyIn: PgOperation | null = null;
   /** Statements prepared or cursors declared by SQL in this session: what FETCH and EXECUTE return is known only when all are clean. */
-  sqlNamesClean = true;
+  readsClean = true;
   /** Nothing more is taken from the client until the queue of replies is empty. */
   barrier = false;
   /** The server reads and ignores messages up to the next Sync: they need not be sent. */

@@ -116,5 +116,7 @@ export const postgresVocabulary: ProtocolVocabulary = {
     dynamicSettings: 'Bool',
     /** False for UPDATE and DELETE without a WHERE clause. */
     hasWhere: 'Bool',
+    /** Of LOCK TABLE, as the server names it, lower case: `access share`, `access exclusive`, ...; '' for everything else. */
+    lockMode: 'String',
   },
 };
