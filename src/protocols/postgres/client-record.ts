@@ -41,6 +41,14 @@ export class ClientRecord {
       state.sid,
       `${members},"reason":"${decision.kind === 'approve' ? 'approval' : decision.reason}","message":${this.name(decision.message)}`,
     );
+    state.services.access.events.emit({
+      type: 'denied',
+      sid: state.sid,
+      user: state.principal.name,
+      resource: state.target.resource,
+      line: seq,
+      detail: { policies: decision.policies, reason: decision.kind === 'approve' ? 'approval' : decision.reason },
+    });
     return new PgOperation(seq, state.services.now(), true);
   }
 

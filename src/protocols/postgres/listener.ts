@@ -1,13 +1,17 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { createSecureContext, type SecureContext } from 'node:tls';
+import { chooseAccount, type OpenAccount, stillGranted } from '../../access/accounts.ts';
 import type { ListenAddress, Resource } from '../../config/model.ts';
 import { GatewayError } from '../../errors.ts';
-import type { Operation, Principal, Target } from '../../policy/model.ts';
+import type { Operation, Principal } from '../../policy/model.ts';
 import { jsonString } from '../../recording/json.ts';
 import type { ProtocolListener, ProtocolServices } from '../protocol.ts';
 import { CancelKeys } from './cancel.ts';
+import { IdleWatch } from './idle.ts';
 import { ClientLogin, sourceAddress } from './login.ts';
+import { loginError, recordRefusal, recordStart, recordUnopened } from './login-record.ts';
 import { authenticationOk, Back, int32, message, parameterStatus } from './messages.ts';
+import { authenticateByOauth } from './oauthbearer.ts';
 import { ResourcePool } from './resource-pool.ts';
 import { PgSession } from './session.ts';
 import { startupSettings } from './settings.ts';
@@ -43,7 +47,8 @@ class PostgresListener implements ProtocolListener {
   readonly #context: SecureContext;
   readonly #cancelKeys = new CancelKeys();
   readonly #pools = new Map<string, ResourcePool>();
-  readonly #sessions = new Map<PgSession, number>();
+  readonly #sessions = new Map<PgSession, { readonly pid: number; readonly forget: () => void }>();
+  readonly #idle: IdleWatch;
   /** Connections that have not logged in yet. */
   readonly #arriving = new Set<Socket>();
   #draining = false;
@@ -51,8 +56,11 @@ class PostgresListener implements ProtocolListener {
 
   constructor(services: ProtocolServices) {
     this.#services = services;
+    this.#idle = new IdleWatch(services.config.identity.idleSeconds, services.now, () => this.#sessions.keys());
     this.#context = createSecureContext({ cert: services.tls.cert, key: services.tls.key, minVersion: 'TLSv1.2' });
-    this.#server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) => {
+    // Who waits for an approval may be silent for long, and gone without a word: the system asks now and then.
+    const alive = { keepAlive: true, keepAliveInitialDelay: 60_000 };
+    this.#server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true, ...alive }, (socket) => {
       this.#accept(socket);
     });
   }
@@ -98,6 +106,7 @@ class PostgresListener implements ProtocolListener {
         }, graceMs).unref();
       });
     }
+    this.#idle.close();
     for (const pool of this.#pools.values()) pool.close();
   }
 
@@ -146,26 +155,17 @@ class PostgresListener implements ProtocolListener {
     // The name is `user` or `user+account`.
     const plus = user.indexOf('+');
     const name = plus === -1 ? user : user.slice(0, plus);
-    const principal = await services.authenticator.authenticate(await login.password(), name);
+    const { access } = services;
+    const principal = await this.#authenticate(login, name, settings.own.auth);
+    access.revocations.check(principal);
     const resource = config.resources.find((one) => one.name === database && one.kind === 'postgres');
     if (resource === undefined)
       throw clientError('resource_unknown', `there is no resource "${database}"`, 'the database name selects the resource');
-    const accountName = plus === -1 ? ([...resource.accounts.keys()][0] ?? '') : user.slice(plus + 1);
-    const account = resource.accounts.get(accountName);
-    if (account === undefined)
-      throw clientError(
-        'account_unknown',
-        `resource "${database}" has no account "${accountName}"`,
-        `accounts: ${[...resource.accounts.keys()].join(', ')}`,
-      );
-    const target: Target = {
-      resource: resource.name,
-      kind: resource.kind,
-      account: accountName,
-      address: `${resource.host}:${resource.port}`,
-    };
-    const decision = services.policy().decide(principal, target, CONNECT);
-    if (decision.kind !== 'allow') throw clientError('denied', `denied: ${decision.message}`, decision.hint);
+    const chosen = chooseAccount(
+      { principal, resource, connect: CONNECT, policy: services.policy(), grants: access.grants },
+      plus === -1 ? null : user.slice(plus + 1),
+    );
+    const { account, target } = chosen;
     if (this.#sessions.size >= config.limits.sessions)
       throw new GatewayError({
         code: 'too_many_sessions',
@@ -176,9 +176,9 @@ class PostgresListener implements ProtocolListener {
       });
 
     const sid = services.newSessionId();
-    const clientApplication = settings.applicationName;
-    settings.settings.set('application_name', `sluice:${sid} ${clientApplication}`.trimEnd().slice(0, 63));
-    await this.#recordStart(sid, principal, source, resource, accountName, account.user, login, clientApplication);
+    const { applicationName: application } = settings;
+    settings.settings.set('application_name', `sluice:${sid} ${application}`.trimEnd().slice(0, 63));
+    await recordStart(services, { sid, chosen, source, secure: login.secure, application });
     const pool = this.#pool(resource);
     try {
       await pool.catalog.fresh();
@@ -198,98 +198,66 @@ class PostgresListener implements ProtocolListener {
       const session = new PgSession({
         sid,
         services,
-        principal,
+        principal: chosen.principal,
         target,
         resource,
         source,
         approvalMode: settings.own.approval,
-        grants: [],
-        classifier: pool.classifier(services.policy(), principal, target),
+        grants: chosen.grants,
+        classifier: pool.classifier(services.policy(), chosen.principal, target),
         catalog: pool.catalog,
         connection: login,
         upstream,
         onEnd: (ended) => this.#ended(ended),
       });
       const key = this.#cancelKeys.register(session, login.minor >= 2 ? 32 : 4);
-      this.#sessions.set(session, key.pid);
+      this.#sessions.set(session, { pid: key.pid, forget: access.live.add(session.live) });
       session.open(greeting(login, upstream.parameters, key, session));
+      this.#recheck(session, chosen);
     } catch (error) {
       const code = error instanceof GatewayError ? error.code : 'internal';
-      services.recorder.append('session', sid, `"event":"end","reason":${jsonString(code)},"ops":0,"denied":0,"seconds":0,"masked":{}`);
+      recordUnopened(services, sid, chosen, code);
       throw error;
     }
   }
 
-  /** The start of a session is on disk before the target hears of it. */
-  #recordStart(
-    sid: string,
-    principal: Principal,
-    source: string,
-    resource: Resource,
-    account: string,
-    accountUser: string,
-    login: ClientLogin,
-    application: string,
-  ): Promise<void> {
-    const { recorder, masker } = this.#services;
-    const { credential } = principal;
-    const line = {
-      event: 'start',
-      principal: {
-        name: principal.name,
-        issuer: principal.issuer,
-        subject: principal.subject,
-        kind: principal.kind,
-        groups: principal.groups,
-        credential: { kind: credential.kind, id: credential.id, expires: new Date(credential.expiresAt).toISOString() },
-      },
-      source,
-      target: { resource: resource.name, kind: resource.kind, account, user: accountUser, address: `${resource.host}:${resource.port}` },
-      protocol: resource.kind,
-      client: { application: masker.string(application) },
-      tls: login.secure,
-      snapshot: this.#services.policy().snapshot,
-    };
-    recorder.append(
-      'auth',
-      sid,
-      `"ok":true,"user":${jsonString(principal.name)},"source":${jsonString(source)},"credential":${jsonString(credential.id)}`,
-    );
-    recorder.append('session', sid, JSON.stringify(line).slice(1, -1));
-    return new Promise((resolve, reject) => recorder.whenRecorded({ onRecorded: (error) => (error === null ? resolve() : reject(error)) }));
-  }
-
-  #refused(login: ClientLogin, source: string, error: unknown): void {
-    const { recorder, log, masker } = this.#services;
-    const known =
-      error instanceof GatewayError
-        ? error
-        : new GatewayError({ code: 'login_failed', source: 'client', phase: 'login', cause: error, publicMessage: 'the login failed' });
-    // A name or a setting can be anything that the client has typed.
-    const masked = (text: string): string => masker.string(text);
-    const user = login.parameters.get('user') ?? '';
-    const resource = login.parameters.get('database') ?? user;
-    log.info('login refused', {
-      code: known.code,
-      source,
-      error: masked(known.cause === undefined ? known.message : `${known.message}: ${String(known.cause)}`),
-    });
-    if (recorder.failure === null) {
-      recorder.append(
-        'auth',
-        '',
-        `"ok":false,"code":${jsonString(known.code)},"user":${jsonString(masked(user.slice(0, 256)))},"resource":${jsonString(masked(resource.slice(0, 256)))},"source":${jsonString(source)}`,
-      );
-    }
+  #refused(login: ClientLogin, source: string, reason: unknown): void {
+    const error = loginError(reason);
     login.socket.on('error', () => {});
     // Who is refused learns it when the record has it, not before; when the record has failed, at once.
-    recorder.whenRecorded({
-      onRecorded: () => {
-        if (login.socket.destroyed) return;
-        login.socket.end(wireError(publicForm(known), 'FATAL'));
-        setTimeout(() => login.socket.destroy(), 1000).unref();
-      },
+    recordRefusal(this.#services, login, source, error, () => {
+      if (login.socket.destroyed) return;
+      login.socket.end(wireError(publicForm(error), 'FATAL'));
+      setTimeout(() => login.socket.destroy(), 1000).unref();
     });
+  }
+
+  async #authenticate(login: ClientLogin, name: string, by: 'password' | 'oauth'): Promise<Principal> {
+    const { authenticator, config } = this.#services;
+    if (by === 'oauth') return authenticateByOauth(login, authenticator, config.identity, name);
+    return authenticator.authenticate(await login.password(), name);
+  }
+
+  /** What was taken back while the session was being set up, when it could not be ended yet. */
+  #recheck(session: PgSession, chosen: OpenAccount): void {
+    const { revocations, grants } = this.#services.access;
+    try {
+      revocations.check(chosen.principal);
+    } catch (error) {
+      session.fail(loginError(error));
+      return;
+    }
+    for (const grant of chosen.grants) grants.used(grant);
+    if (stillGranted(chosen, grants)) return;
+    session.fail(
+      new GatewayError({
+        code: 'grant_expired',
+        source: 'gateway',
+        phase: 'login',
+        publicMessage: 'the grant that this session stands on has ended',
+        hint: 'ask for another one to go on',
+      }),
+    );
   }
 
   #pool(resource: Resource): ResourcePool {
@@ -302,8 +270,9 @@ class PostgresListener implements ProtocolListener {
   }
 
   #ended(session: PgSession): void {
-    const pid = this.#sessions.get(session);
-    if (pid !== undefined) this.#cancelKeys.remove(pid);
+    const open = this.#sessions.get(session);
+    open?.forget();
+    if (open !== undefined) this.#cancelKeys.remove(open.pid);
     this.#sessions.delete(session);
     if (this.#sessions.size === 0) this.#onEmpty?.();
   }
@@ -314,13 +283,13 @@ const clientError = (code: string, publicMessage: string, hint?: string): Gatewa
 
 /** Who presents a bad token learns that it is bad and, when it was good once, that it has expired: not which check it failed. */
 function publicForm(error: GatewayError): GatewayError {
-  if (!error.code.startsWith('token_') || error.code === 'token_expired') return error;
+  if (!/^(oauth_)?token_/.test(error.code) || error.code.endsWith('token_expired')) return error;
   return new GatewayError({
     code: error.code,
     source: 'client',
     phase: 'login',
     publicMessage: 'the token was not accepted',
-    hint: 'get a new one with: sluice token issue',
+    hint: 'get a new one with: sluice login',
   });
 }
 

@@ -80,14 +80,19 @@ export class ClientLogin implements ClientConnection {
 
   /** Asks for the password and returns it. */
   async password(): Promise<string> {
-    this.socket.write(authenticationCleartextPassword());
+    const body = await this.ask(authenticationCleartextPassword());
+    if (body.indexOf(0) !== body.length - 1) throw refuse('frame_invalid', 'invalid password message');
+    return body.toString('utf8', 0, body.length - 1);
+  }
+
+  /** Sends an authentication request and returns the body of the answer: all answers share one message type. */
+  async ask(request: Uint8Array): Promise<Buffer> {
+    this.socket.write(request);
     const head = await this.#reader.read(5);
     const length = head.readUInt32BE(1);
     if (head[0] !== Front.Password || length < 5 || length > MAX_PASSWORD_BYTES)
       throw refuse('frame_invalid', 'expected a password message');
-    const body = await this.#reader.read(length - 4);
-    if (body.indexOf(0) !== body.length - 1) throw refuse('frame_invalid', 'invalid password message');
-    return body.toString('utf8', 0, body.length - 1);
+    return this.#reader.read(length - 4);
   }
 
   /** Gives the socket up for pumping. */

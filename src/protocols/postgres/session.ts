@@ -1,3 +1,4 @@
+import { cardsOf } from '../../access/alerts.ts';
 import type { ApprovalMode, LiveSession } from '../../access/model.ts';
 import type { Resource } from '../../config/model.ts';
 import { GatewayError } from '../../errors.ts';
@@ -219,11 +220,20 @@ export class PgSession implements Cancellable {
     }
     if (services.recorder.failure === null) {
       const seconds = Math.round(services.now() - this.#startedAt) / 1000;
-      services.recorder.append(
+      const line = services.recorder.append(
         'session',
         sid,
         `"event":"end","reason":${jsonString(reason)},"ops":${this.state.ops},"denied":${this.state.denied},"seconds":${seconds},"masked":${maskCounts(masked, services.masker.ruleNames)}`,
       );
+      const { principal, target, ops, denied } = this.state;
+      services.access.events.emit({
+        type: 'session.end',
+        sid,
+        user: principal.name,
+        resource: target.resource,
+        line,
+        detail: { reason, operations: ops, denied, seconds, issuer: principal.issuer, cards: cardsOf(this.live.masked) },
+      });
     }
     this.#options.onEnd(this);
   }

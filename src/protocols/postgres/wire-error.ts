@@ -7,13 +7,21 @@ const SQLSTATE: Readonly<Record<string, string>> = {
   denied: '42501',
   frame_invalid: '08P01',
   frame_too_large: '54000',
+  grant_expired: '28000',
+  grant_revoked: '28000',
+  issuer_unavailable: '58000',
+  issuer_unknown: '28P01',
+  key_unknown: '28P01',
   login_failed: '28P01',
   login_timeout: '57014',
   mask_failed: '58000',
   plaintext_refused: '28000',
   record_failed: '58030',
   resource_unknown: '3D000',
+  revoked: '28000',
   row_budget: '54000',
+  session_idle: '57P05',
+  session_killed: '57P01',
   setting_refused: '22023',
   setting_changed: '55P02',
   shutting_down: '57P01',
@@ -30,6 +38,7 @@ const SQLSTATE: Readonly<Record<string, string>> = {
 
 export function sqlstate(code: string): string {
   if (code.startsWith('token_')) return '28P01';
+  if (code.startsWith('oauth_')) return '28000';
   return SQLSTATE[code] ?? 'XX000';
 }
 
