@@ -1,0 +1,111 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import type { IdentityConfig, OidcProviderConfig } from '../config/model.ts';
+import { GatewayError } from '../errors.ts';
+import type { Principal } from '../policy/model.ts';
+import type { Store } from '../store/model.ts';
+import { openStore } from '../store/open.ts';
+import { createIdentity, type IdentityOptions } from './create.ts';
+import type { Identity } from './model.ts';
+
+/** Identity on a real embedded store, with what it calls noted. For tests. */
+
+const quiet = { info: () => {}, warn: () => {}, error: () => {} };
+
+export interface TestIdentity extends Identity {
+  readonly store: Store;
+  /** Lines of the record, type first. */
+  readonly lines: readonly Readonly<Record<string, unknown>>[];
+  /** What was revoked: `user issuer name`, `credential id`, `returned name`. */
+  readonly revoked: readonly string[];
+  /** The clock, ms since the epoch: starts at the real time. */
+  now: number;
+  /** A second gateway on the same store. */
+  another(gateway: string, config?: IdentityConfig): Identity;
+}
+
+export function oidcConfig(change: Partial<OidcProviderConfig> & Pick<OidcProviderConfig, 'issuer'>): OidcProviderConfig {
+  return {
+    name: 'corp',
+    clientId: 'sluice',
+    clientSecret: null,
+    audiences: [],
+    login: true,
+    tokens: null,
+    nameClaim: 'preferred_username',
+    groupsClaim: 'groups',
+    scopes: ['openid', 'profile', 'groups'],
+    algorithms: ['RS256', 'ES256', 'EdDSA'],
+    ca: null,
+    ...change,
+  };
+}
+
+export const identityConfig = (change: Partial<IdentityConfig> = {}): IdentityConfig => ({
+  oidc: [],
+  saml: [],
+  tokenSeconds: 8 * 3600,
+  idleSeconds: 900,
+  ...change,
+});
+
+/** `context.after` closes everything. */
+export async function testIdentity(
+  context: { after(fn: () => Promise<void>): void },
+  config: IdentityConfig,
+  change: Partial<IdentityOptions> = {},
+): Promise<TestIdentity> {
+  const dir = mkdtempSync(join(tmpdir(), 'sluice-identity-'));
+  const opened: Identity[] = [];
+  const lines: Record<string, unknown>[] = [];
+  const revoked: string[] = [];
+  const clock = { now: Date.now() };
+  const now = (): number => clock.now;
+  const store = await openStore({ url: 'embedded', dataDir: dir, log: quiet, now: Date.now, env: {} });
+  context.after(async () => {
+    for (const identity of opened) await identity.close();
+    await store.close();
+    rmSync(dir, { recursive: true });
+  });
+  const tokenKey = generateKeyPairSync('ed25519');
+  const isRevoked = (principal: Principal): boolean =>
+    revoked.includes(`credential ${principal.credential.id}`) || revoked.includes(`user ${principal.issuer} ${principal.name}`);
+  const open = (gateway: string, own: IdentityConfig): Identity => {
+    const identity = createIdentity({
+      config: own,
+      gateway,
+      tokenKey,
+      store,
+      recorder: { append: (type, _, members) => lines.push({ type, ...(JSON.parse(`{${members}}`) as object) }) },
+      mask: (text) => text,
+      reservedGroups: new Set(['payments/read-write']),
+      check: (principal) => {
+        if (!isRevoked(principal)) return;
+        throw new GatewayError({ code: 'revoked', source: 'client', phase: 'login', publicMessage: 'access was revoked' });
+      },
+      onRevoked: async (name, issuer) => {
+        revoked.push(`user ${issuer} ${name}`);
+        const row = { kind: 'user', id: `${issuer} ${name}`, revoked_by: 'identity-provider', reason: '', at: now() } as const;
+        await store.db.insertInto('revocations').values(row).execute();
+      },
+      onReturned: async ({ issuer, name }) => {
+        revoked.splice(revoked.indexOf(`user ${issuer} ${name}`), 1);
+        await store.db.deleteFrom('revocations').where('id', '=', `${issuer} ${name}`).execute();
+      },
+      onCredentialRevoked: async (id) => {
+        revoked.push(`credential ${id}`);
+      },
+      secret: (reference) => reference,
+      now,
+      log: quiet,
+      ...change,
+    });
+    opened.push(identity);
+    return identity;
+  };
+  const identity = open('gw-1', config);
+  return Object.assign(clock, identity, { store, lines, revoked, another: (gateway: string, own = config) => open(gateway, own) });
+}
