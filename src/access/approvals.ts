@@ -16,7 +16,7 @@ export interface ApprovalOptions {
   readonly gateway: string;
   readonly process: string;
   /** Where people decide, without a slash at the end; '' when there is no API. */
-  readonly url: string;
+  readonly url: () => string;
   readonly timeoutSeconds: number | null;
   readonly retrySeconds: number;
   /** Groups beside those of the token, by grants. */
@@ -39,6 +39,7 @@ export class StoreApprovals implements Approvals {
     this.#waiting = new Waiting(options, {
       move: (id, from, to) => this.#move(id, from, to),
       get: (id) => this.get(id),
+      decided: (ids) => this.#decided(ids),
     });
   }
 
@@ -48,7 +49,7 @@ export class StoreApprovals implements Approvals {
   }
 
   async ask(question: ApprovalQuestion): Promise<PendingApproval> {
-    const { store, audit, gateway, process, timeoutSeconds, now, url } = this.#options;
+    const { store, audit, gateway, process, timeoutSeconds, now } = this.#options;
     audit.check();
     const digest = questionDigest(store, question);
     const open = question.mode === 'retry' ? await this.#find(digest, 'pending') : null;
@@ -83,7 +84,7 @@ export class StoreApprovals implements Approvals {
       pending.end('lost');
       throw error;
     }
-    return { ...pending, url: url === '' ? '' : `${url}/approvals/${id}` };
+    return pending;
   }
 
   async claim(question: ApprovalQuestion): Promise<ApprovalOutcome | null> {
@@ -205,8 +206,8 @@ export class StoreApprovals implements Approvals {
   }
 
   #pending(approval: Approval): PendingApproval {
-    const { url } = this.#options;
     const { outcome, end } = this.#waiting.add(approval);
+    const url = this.#options.url();
     return { approval, url: url === '' ? '' : `${url}/approvals/${approval.id}`, outcome, end };
   }
 
@@ -222,6 +223,17 @@ export class StoreApprovals implements Approvals {
       .limit(1)
       .executeTakeFirst();
     return row === undefined ? null : ((await withVotes(db, [row]))[0] ?? null);
+  }
+
+  async #decided(ids: readonly string[]): Promise<readonly string[]> {
+    const { db } = this.#options.store;
+    const rows = await db
+      .selectFrom('approvals')
+      .select('id')
+      .where('id', 'in', [...ids])
+      .where('state', '!=', 'pending')
+      .execute();
+    return rows.map(({ id }) => id);
   }
 
   /** Changes the state if it is still one of `from`; null when it is not. The change is in the record when this resolves. */

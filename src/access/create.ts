@@ -6,7 +6,7 @@ import { StoreApprovals } from './approvals.ts';
 import { type AccessLog, Audit } from './audit.ts';
 import { StoreGrants } from './grants.ts';
 import type { LocalSessions } from './live.ts';
-import type { Access, Events } from './model.ts';
+import type { Access, Events, LiveSession } from './model.ts';
 import { StoreRevocations } from './revocations.ts';
 import { type Schedule, systemSchedule } from './schedule.ts';
 import { SharedSessions } from './shared-live.ts';
@@ -21,6 +21,8 @@ export interface AccessOptions {
   readonly gateway: string;
   /** This process, among all gateways of the store. The name of its chain in the record will do where data directories are not shared. */
   readonly process: string;
+  /** Where approvers decide, without a slash at the end; default what the configuration says. */
+  readonly url?: () => string;
   /** ms since the epoch. */
   readonly now: () => number;
   readonly log: AccessLog;
@@ -45,14 +47,18 @@ export async function createAccess(options: AccessOptions): Promise<Access & { c
   const audit = new Audit(recorder, events, log);
   const grants = new StoreGrants({ store, audit, live, config, policy, now, schedule, log });
   const revocations = new StoreRevocations({ store, audit, live, now, log });
-  const sessions = new SharedSessions({ store, audit, local: live, schedule, log });
+  const recheck = (session: LiveSession): void => {
+    revocations.recheck(session);
+    grants.recheck(session);
+  };
+  const sessions = new SharedSessions({ store, audit, local: live, schedule, recheck, log });
   const { timeoutSeconds, retrySeconds } = config.access.approvals;
   const approvals = new StoreApprovals({
     store,
     audit,
     gateway,
     process,
-    url: config.api?.url ?? '',
+    url: options.url ?? (() => config.api?.url ?? ''),
     timeoutSeconds,
     retrySeconds,
     groupsOf: (principal) => grants.groupsOf(principal).map(({ group }) => group),
@@ -63,6 +69,10 @@ export async function createAccess(options: AccessOptions): Promise<Access & { c
   const presence = new Presence(options, schedule, async (gone) => {
     await approvals.sweep(gone);
     await grants.sweep();
+    if (store.kind === 'embedded') return;
+    // A gateway that died between a change and telling of it.
+    await revocations.load();
+    await grants.load();
   });
   const listening = (
     [

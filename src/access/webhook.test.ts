@@ -34,7 +34,7 @@ function hook(server: Server, failures: string[], retryMs: readonly number[] = [
   return new Webhook({
     url: urlOf(server),
     secret: 'key',
-    link: 'https://gw.example',
+    link: () => 'https://gw.example',
     now: () => 1_700_000_000_500,
     onFailure: (message) => failures.push(message),
     retryMs,

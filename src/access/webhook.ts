@@ -6,7 +6,7 @@ export interface WebhookOptions {
   /** The key itself, resolved. */
   readonly secret: string;
   /** Where approvers decide and operators look, without a slash at the end; '' when there is no API. */
-  readonly link: string;
+  readonly link: () => string;
   /** ms since the epoch. */
   readonly now: () => number;
   /** Told once per message that could not be delivered at all. Never with the payload. */
@@ -42,7 +42,7 @@ export class Webhook {
       this.#options.onFailure('too many notifications are waiting to be delivered; one was dropped');
       return;
     }
-    this.#queue.push(JSON.stringify(payload(event, this.#options.link)));
+    this.#queue.push(JSON.stringify(payload(event, this.#options.link())));
     this.#working ??= this.#work().finally(() => {
       this.#working = null;
     });

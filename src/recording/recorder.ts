@@ -128,6 +128,11 @@ export class FileRecorder implements Recorder {
     return this.#open.used + this.#other.used;
   }
 
+  /** `seq` of the last line. */
+  get lastSeq(): number {
+    return this.#seq - 1;
+  }
+
   get failure(): GatewayError | null {
     return this.#failure;
   }

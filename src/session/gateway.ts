@@ -1,13 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
-import { EventBus } from '../access/events.ts';
-import { LocalSessions } from '../access/live.ts';
-import { accessWithoutStore } from '../access/without-store.ts';
+import type { Health } from '../admin/services.ts';
 import type { Config, ListenAddress } from '../config/model.ts';
 import { secret } from '../config/secrets.ts';
 import { GatewayError } from '../errors.ts';
-import { LocalAuthenticator } from '../identity/authenticator.ts';
-import { LocalTokenVerifier } from '../identity/local-token.ts';
 import { tokenKey } from '../identity/signing-key.ts';
 import { newCounters } from '../io/counters.ts';
 import { SlabPool } from '../io/slab.ts';
@@ -23,6 +19,8 @@ import { MaskPool } from '../workers/pool.ts';
 import { sampleScan } from '../workers/sample.ts';
 import { requireFree } from './addresses.ts';
 import { serverCertificate } from './certificate.ts';
+import { Control } from './control.ts';
+import { dataPathMetrics } from './metrics.ts';
 import { VERSION } from './version.ts';
 
 export interface GatewayOptions {
@@ -35,6 +33,8 @@ export interface GatewayOptions {
 export interface Gateway {
   /** Where each protocol listens, with the ports that were really bound. */
   readonly listeners: ReadonlyMap<string, ListenAddress>;
+  /** Where the API listens; null without one. */
+  readonly api: ListenAddress | null;
   readonly recorder: FileRecorder;
   readonly services: ProtocolServices;
   /** Takes no new connections, lets operations end for `graceMs`, closes the record. */
@@ -48,7 +48,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
   const { log } = options;
   const failpoints = options.failpoints ?? NO_FAILPOINTS;
   const policy = loadPolicies(config.policies, vocabularies);
-  await requireFree(Object.values(config.listeners));
+  await requireFree([...Object.values(config.listeners), ...(config.api === null ? [] : [config.api.address])]);
   const certificate = await serverCertificate(config);
   const key = tokenKey(config.gateway.dataDir);
   const pool = config.workers.dispatch === 'inline' || config.workers.count === 0 ? null : new MaskPool(config.workers.count);
@@ -68,22 +68,30 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
       failpoints,
     });
     closing.unshift(() => recorder.close());
+    const secretOf = (reference: string): string => secret(reference, { env: process.env, dir: dirname(config.file) });
+    const control = await Control.open({
+      config,
+      recorder,
+      policy: () => policy,
+      tokenKey: key,
+      secret: secretOf,
+      mask: (text) => masker.string(text),
+      log,
+    });
+    closing.unshift(() => control.close());
     const services: ProtocolServices = {
       config,
       recorder,
       policy: () => policy,
-      authenticator: new LocalAuthenticator(new LocalTokenVerifier(config.gateway.name, key.publicKey, Date.now)),
-      access: accessWithoutStore(
-        new LocalSessions(),
-        new EventBus(config.gateway.name, Date.now, (error) => log.error('a listener of events failed', { error: String(error) })),
-      ),
+      authenticator: control.authenticator,
+      access: control.access,
       masker,
       pool,
       slabs: new SlabPool(),
       counters: newCounters(),
       log,
       failpoints,
-      secret: (reference) => secret(reference, { env: process.env, dir: dirname(config.file) }),
+      secret: secretOf,
       tls: certificate,
       newSessionId: () => randomBytes(9).toString('base64url'),
       now: () => performance.now(),
@@ -102,13 +110,28 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
       listeners.set(name, listener);
       log.info('listening', { protocol: name, ...listener.address });
     }
+    const api = await control.listen({
+      tls: certificate,
+      protocols,
+      listeners: () => new Map([...listeners].map(([name, listener]) => [name, listener.address])),
+      metrics: () => dataPathMetrics(services, listeners),
+      health: () => healthOf(recorder, control),
+      policies: () => policy.policies,
+    });
     const retention = expireDaily(config, recorder, log);
     closing.unshift(async () => clearInterval(retention));
-    return new RunningGateway(services, recorder, listeners, closing);
+    return new RunningGateway(services, recorder, listeners, api?.address ?? null, closing);
   } catch (error) {
     for (const close of closing) await close().catch(() => {});
     throw error;
   }
+}
+
+/** Ready is who can forward: a store that is away only stops what needs it. */
+function healthOf(recorder: FileRecorder, control: Control): Health {
+  const record = recorder.failure === null ? 'ok' : 'the record has failed: nothing is forwarded';
+  const store = control.store === null || control.store.downSince === null ? 'ok' : 'the control store does not answer';
+  return { ready: recorder.failure === null, parts: { record, store } };
 }
 
 /** Removes segments older than the retention, at start and once a day; what cannot be removed is said and tried again. */
@@ -143,6 +166,7 @@ async function warmUp(masker: Masker, pool: MaskPool, log: ProtocolLog): Promise
 
 class RunningGateway implements Gateway {
   readonly listeners: ReadonlyMap<string, ListenAddress>;
+  readonly api: ListenAddress | null;
   readonly recorder: FileRecorder;
   readonly services: ProtocolServices;
   readonly #open: ReadonlyMap<string, ProtocolListener>;
@@ -153,10 +177,12 @@ class RunningGateway implements Gateway {
     services: ProtocolServices,
     recorder: FileRecorder,
     open: ReadonlyMap<string, ProtocolListener>,
+    api: ListenAddress | null,
     closing: (() => Promise<void>)[],
   ) {
     this.services = services;
     this.recorder = recorder;
+    this.api = api;
     this.#open = open;
     this.#closing = closing;
     this.listeners = new Map([...open].map(([name, listener]) => [name, listener.address]));

@@ -20,6 +20,8 @@ export interface GatewayOptions {
   readonly resources: readonly Yaml[];
   /** Further top-level sections, which win over the ones made here. */
   readonly sections?: Readonly<Record<string, Yaml>>;
+  /** Open the API as well. */
+  readonly api?: boolean;
   /** Take cleartext logins on loopback. */
   readonly plaintext?: boolean;
   readonly env?: Readonly<Record<string, string>>;
@@ -32,6 +34,10 @@ export interface GatewayOptions {
 /** A gateway in a process of its own, as an operator starts it: `sluice gateway --config FILE`. */
 export interface Gateway {
   readonly port: number;
+  /** `https://127.0.0.1:port` of the API; '' without one. */
+  readonly apiUrl: string;
+  /** Certificate of the gateway, for clients that verify it. */
+  readonly caFile: string;
   /** Holds sluice.yaml, the log and the data. */
   readonly dir: string;
   readonly config: string;
@@ -57,9 +63,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   chmodSync(dir, 0o700);
   const config = join(dir, 'sluice.yaml');
   const port = await freePort();
+  const apiPort = options.api ? await freePort() : 0;
   const text = {
     gateway: { name: 'gw-1', data_dir: './var' },
-    listeners: { postgres: `127.0.0.1:${port}` },
+    listeners: { postgres: `127.0.0.1:${port}`, ...(options.api ? { https: `127.0.0.1:${apiPort}` } : {}) },
     tls: { plaintext_loopback: options.plaintext ?? false },
     policies: join(root, 'deploy', 'policies'),
     resources: options.resources,
@@ -79,6 +86,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   };
   return {
     port,
+    apiUrl: options.api ? `https://127.0.0.1:${apiPort}` : '',
+    caFile: join(dir, 'var', 'tls.crt'),
     dir,
     config,
     recordDir: join(dir, 'var', 'record'),
