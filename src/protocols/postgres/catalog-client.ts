@@ -1,19 +1,11 @@
-import { parse, serialize } from 'pg-protocol';
+import { serialize } from 'pg-protocol';
 import { GatewayError } from '../../errors.ts';
+import { ReplyReader, type Row } from './catalog-reply.ts';
 import { connectUpstream, type UpstreamLogin } from './upstream.ts';
-
-/** The messages of a reply that are of interest here. */
-interface ReplyMessage {
-  readonly name: string;
-  readonly fields?: readonly (string | null)[];
-  readonly message?: string;
-}
 
 /** One query under way. */
 interface Running {
-  readonly rows: (string | null)[][];
-  failure: string | null;
-  readonly resolve: (rows: (string | null)[][]) => void;
+  readonly resolve: (rows: Row[]) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -38,7 +30,7 @@ export class CatalogClient {
   }
 
   /** Rows of a query, each value as text. Rejects with a GatewayError when the target cannot be asked. */
-  query(text: string): Promise<(string | null)[][]> {
+  query(text: string): Promise<Row[]> {
     const result = this.#last.then(() => this.#run(text));
     this.#last = result.catch(() => {});
     return result;
@@ -52,7 +44,7 @@ export class CatalogClient {
     this.#connection = null;
   }
 
-  async #run(text: string): Promise<(string | null)[][]> {
+  async #run(text: string): Promise<Row[]> {
     const connection = this.#connection ?? this.#open();
     try {
       return await (await connection).query(text, this.#login.timeoutMs);
@@ -78,18 +70,18 @@ export class CatalogClient {
 
 class Connection {
   readonly #socket: Awaited<ReturnType<typeof connectUpstream>>['socket'];
+  readonly #reader = new ReplyReader();
   #running: Running | null = null;
 
   private constructor(socket: Awaited<ReturnType<typeof connectUpstream>>['socket'], onClose: () => void) {
     this.#socket = socket;
     const closed = (): void => {
       onClose();
-      this.#settle(lost(new Error('connection closed')));
+      this.#fail(lost(new Error('connection closed')));
     };
     socket.on('close', closed);
     socket.on('error', closed);
-    // Rejects when the stream breaks, which `close` has told already.
-    parse(socket, (message) => this.#onMessage(message as unknown as ReplyMessage)).catch(() => {});
+    socket.on('data', (chunk: Buffer) => this.#take(chunk));
     // The log-in left it paused, which a listener alone does not undo.
     socket.resume();
     // Idle, it must not keep a process alive that has nothing else to do.
@@ -102,11 +94,12 @@ class Connection {
     return new Connection(socket, onClose);
   }
 
-  /** A target that has gone silent fails the query after `timeoutMs`: log-ins and statements wait for it. */
-  query(text: string, timeoutMs: number): Promise<(string | null)[][]> {
-    const timer = setTimeout(() => this.#settle(lost(new Error('timed out'))), timeoutMs);
-    return new Promise<(string | null)[][]>((resolve, reject) => {
-      this.#running = { rows: [], failure: null, resolve, reject };
+  /** A target that has gone silent, or never comes to an end, fails the query after `timeoutMs`: log-ins and statements wait for it. */
+  query(text: string, timeoutMs: number): Promise<Row[]> {
+    const timer = setTimeout(() => this.#fail(lost(new Error('timed out'))), timeoutMs);
+    return new Promise<Row[]>((resolve, reject) => {
+      this.#running = { resolve, reject };
+      this.#reader.begin();
       this.#socket.ref();
       this.#socket.write(serialize.query(text));
     }).finally(() => clearTimeout(timer));
@@ -120,20 +113,28 @@ class Connection {
     this.#socket.end(serialize.end());
   }
 
-  #onMessage(message: ReplyMessage): void {
-    const running = this.#running;
-    if (running === null) return;
-    if (message.name === 'dataRow') running.rows.push([...(message.fields ?? [])]);
-    else if (message.name === 'error') running.failure = message.message ?? 'unknown error';
-    else if (message.name === 'readyForQuery') this.#settle(running.failure === null ? null : lost(new Error(running.failure)));
+  #take(chunk: Buffer): void {
+    if (this.#socket.destroyed) return;
+    try {
+      const reply = this.#reader.take(chunk);
+      if (reply === null) return;
+      if (reply.rows === null) this.#fail(lost(new Error(reply.error)));
+      else this.#settle()?.resolve(reply.rows);
+    } catch (error) {
+      this.#fail(error instanceof GatewayError ? error : lost(error));
+      // What follows on this connection means nothing any more.
+      this.#socket.destroy();
+    }
   }
 
-  #settle(error: GatewayError | null): void {
+  #fail(error: GatewayError): void {
+    this.#settle()?.reject(error);
+  }
+
+  #settle(): Running | null {
     const running = this.#running;
-    if (running === null) return;
     this.#running = null;
-    this.#socket.unref();
-    if (error === null) running.resolve(running.rows);
-    else running.reject(error);
+    if (running !== null) this.#socket.unref();
+    return running;
   }
 }

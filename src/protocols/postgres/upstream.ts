@@ -12,6 +12,8 @@ import { PROTOCOL_3_0, sslRequest, startupMessage } from './startup.ts';
 
 /** Longest message of the log-in phase: nothing the server has to say there is longer. */
 const MAX_LOGIN_MESSAGE = 64 * 1024;
+/** All messages of the log-in phase together: settings that are reported are kept. */
+const MAX_LOGIN_BYTES = 1024 * 1024;
 
 /** A connection to the target that has logged in and is ready for its first query. */
 export interface Upstream {
@@ -128,11 +130,13 @@ class LoginPhase {
   async run(): Promise<{ parameters: Map<string, string>; pid: number; secret: Buffer }> {
     const parameters = new Map<string, string>();
     let pid = 0;
+    let taken = 0;
     let secret: Buffer = Buffer.alloc(4);
     for (;;) {
       const head = await this.#reader.read(5);
       const length = head.readInt32BE(1) - 4;
-      if (length < 0 || length > MAX_LOGIN_MESSAGE)
+      taken += 5 + length;
+      if (length < 0 || length > MAX_LOGIN_MESSAGE || taken > MAX_LOGIN_BYTES)
         throw failed('upstream_protocol', `target "${this.#login.resource.name}" does not speak the protocol expected of it`);
       const body = length === 0 ? Buffer.alloc(0) : await this.#reader.read(length);
       switch (head[0]) {
