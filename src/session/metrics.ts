@@ -4,11 +4,10 @@ import type { ProtocolListener, ProtocolServices } from '../protocols/protocol.t
 
 /** How long the event loop is held, since somebody first asked: measuring it has its price. */
 const delay = monitorEventLoopDelay({ resolution: 10 });
-let measuring = false;
 
 /** What the data path has done, for Prometheus. */
 export function dataPathMetrics(services: ProtocolServices, listeners: ReadonlyMap<string, ProtocolListener>): readonly Metric[] {
-  measuring ||= delay.enable();
+  delay.enable();
   const { counters, masker } = services;
   const inlineAndPool = (name: string, help: string, inline: number, pool: number): Metric => ({
     name,
