@@ -32,6 +32,8 @@ export interface EngineOptions {
   readonly mfaClasses?: readonly string[];
   /** ms since the epoch. */
   readonly now?: () => number;
+  /** How many decisions are remembered at most; 0 makes every one anew. */
+  readonly remember?: number;
 }
 
 /** What decidePolicy answers. */
@@ -52,8 +54,8 @@ interface Known {
 }
 
 /** Decisions are remembered by everything that policies can see; longer requests are rare, and not kept. */
-const MAX_REMEMBERED = 4096;
-const MAX_REMEMBERED_LENGTH = 4096;
+const REMEMBERED = 4096;
+const REMEMBERED_LENGTH = 4096;
 
 /** Decides by the Cedar policies of one directory. Immutable: to reload, load another and `close` this one. */
 export class CedarEngine implements PolicyEngine {
@@ -63,6 +65,7 @@ export class CedarEngine implements PolicyEngine {
   readonly #hints: ReadonlyMap<string, string>;
   readonly #objectTypes: ReadonlyMap<string, ObjectType>;
   readonly #mfaClasses: readonly string[];
+  readonly #remember: number;
   /** Null when no policy asks how long ago somebody logged in: then decisions do not depend on the time. */
   readonly #now: (() => number) | null;
   readonly #known = new WeakMap<Principal, Known>();
@@ -72,7 +75,7 @@ export class CedarEngine implements PolicyEngine {
   /** Throws GatewayError `policy_invalid` with one line per problem, `file:line:column: message; hint`. */
   constructor(files: readonly PolicyFile[], vocabularies: readonly ProtocolVocabulary[], options: EngineOptions = {}) {
     const schema = cedarSchema(vocabularies);
-    const { resources, mfaClasses = [], now = Date.now } = options;
+    const { resources, mfaClasses = [], now = Date.now, remember = REMEMBERED } = options;
     try {
       this.#id = compilePolicies(JSON.stringify({ schema, files, resources }));
     } catch (error) {
@@ -82,6 +85,7 @@ export class CedarEngine implements PolicyEngine {
     this.#hints = new Map(this.policies.filter((policy) => policy.hint !== '').map((policy) => [policy.id, policy.hint]));
     this.#objectTypes = new Map(vocabularies.flatMap((vocabulary) => vocabulary.objectTypes.map((type) => [type.name, type])));
     this.#mfaClasses = mfaClasses;
+    this.#remember = remember;
     this.#now = files.some((file) => file.text.includes('authAge')) ? now : null;
     this.snapshot = snapshotOf(schema, files);
   }
@@ -135,8 +139,8 @@ export class CedarEngine implements PolicyEngine {
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
     }
-    if (request.length <= MAX_REMEMBERED_LENGTH) {
-      if (this.#remembered.size >= MAX_REMEMBERED) this.#remembered.clear();
+    if (request.length <= REMEMBERED_LENGTH && this.#remember > 0) {
+      if (this.#remembered.size >= this.#remember) this.#remembered.clear();
       this.#remembered.set(request, answer);
     }
     return answer;

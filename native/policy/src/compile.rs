@@ -10,8 +10,10 @@ use cedar_policy::{
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
 
+use crate::action::ActionSlice;
 use crate::approvers::{self, ApproverGroup};
 use crate::diagnostic::Problem;
+use crate::form::Forms;
 use crate::resources;
 
 /// What to compile.
@@ -73,15 +75,6 @@ pub struct Policies {
     summaries: Vec<PolicySummary>,
 }
 
-/// What a decision on one action needs: the rest of the policies and of the vocabulary cannot bear on it.
-pub(crate) struct ActionSlice {
-    pub(crate) uid: EntityUid,
-    /// The action and the groups it is in, with the closure already made.
-    pub(crate) entities: Entities,
-    /// The policies whose scope has this action.
-    pub(crate) policies: PolicySet,
-}
-
 impl fmt::Debug for Policies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Policies")
@@ -141,7 +134,7 @@ impl Policies {
             all.extend(named);
         }
         if problems.is_empty() {
-            match slice_by_action(&schema, &all) {
+            match slice_by_action(&schema, &spec.schema, &all) {
                 Ok(actions) => {
                     let asking = summaries.iter().filter(|policy| !policy.approvers.is_empty());
                     let approvers = asking.map(|policy| (policy.id.clone(), policy.approvers.clone())).collect();
@@ -176,29 +169,25 @@ fn parse_schema(text: &str) -> Result<Schema, CompileError> {
     }
 }
 
-fn slice_by_action(schema: &Schema, policies: &[Policy]) -> Result<HashMap<String, ActionSlice>, String> {
+fn slice_by_action(schema: &Schema, text: &str, policies: &[Policy]) -> Result<HashMap<String, ActionSlice>, String> {
     let all = schema.action_entities().map_err(|error| error.to_string())?;
-    let mut actions = HashMap::new();
-    for uid in schema.actions() {
-        let within: BTreeSet<&EntityUid> = all.ancestors(uid).into_iter().flatten().chain([uid]).collect();
-        let in_scope = |policy: &&Policy| match policy.action_constraint() {
-            ActionConstraint::Any => true,
-            ActionConstraint::Eq(wanted) => wanted == *uid,
-            ActionConstraint::In(wanted) => wanted.iter().any(|wanted| within.contains(wanted)),
-        };
-        let policies = PolicySet::from_policies(policies.iter().filter(in_scope).cloned()).map_err(|error| error.to_string())?;
-        let entities =
-            Entities::from_entities(within.iter().filter_map(|uid| all.get(uid).cloned()), None).map_err(|error| error.to_string())?;
-        actions.insert(
-            uid.id().unescaped().to_owned(),
-            ActionSlice {
-                uid: uid.clone(),
-                entities,
-                policies,
-            },
-        );
-    }
-    Ok(actions)
+    let forms = Forms::read(text)?;
+    schema
+        .actions()
+        .map(|uid| {
+            let within: BTreeSet<&EntityUid> = all.ancestors(uid).into_iter().flatten().chain([uid]).collect();
+            let in_scope = |policy: &&Policy| match policy.action_constraint() {
+                ActionConstraint::Any => true,
+                ActionConstraint::Eq(wanted) => wanted == *uid,
+                ActionConstraint::In(wanted) => wanted.iter().any(|wanted| within.contains(wanted)),
+            };
+            let entities =
+                Entities::from_entities(within.iter().filter_map(|uid| all.get(uid).cloned()), None).map_err(|error| error.to_string())?;
+            let policies: Vec<Policy> = policies.iter().filter(in_scope).cloned().collect();
+            let slice = ActionSlice::new(uid, &within, entities, &policies, forms.of(schema, uid))?;
+            Ok((uid.id().unescaped().to_owned(), slice))
+        })
+        .collect()
 }
 
 /// Where the policy begins in its file.

@@ -1,81 +1,15 @@
 //! One request, one answer: what has to be allowed, and whose approval it takes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use cedar_policy::{Context, Decision, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
-use serde::{Deserialize, Serialize};
+use cedar_policy::{Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet, RestrictedExpression, Schema};
+use serde::Serialize;
 
+use crate::action::ActionSlice;
 use crate::approvers::{APPROVED_BY, ApproverGroup};
 use crate::compile::Policies;
-
-/// Who asks to do what to which objects, all in one: what is the same for every object is built once.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Request {
-    /// `User` or `Service` with its name.
-    pub principal: EntityRef,
-    /// Names of the `Group`s the principal is in.
-    pub groups: Vec<String>,
-    /// Facts by the names of the schema.
-    pub context: BTreeMap<String, Value>,
-    /// Groups that have approved this very request.
-    #[serde(default, rename = "approvedBy")]
-    pub approved_by: BTreeSet<String>,
-    /// What is done to what; all of it must be allowed.
-    pub parts: Vec<Part>,
-}
-
-/// One action on one object.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Part {
-    /// Name of the action.
-    pub action: String,
-    /// What is acted on.
-    pub resource: ResourceRef,
-}
-
-/// An entity by type and id.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EntityRef {
-    /// Entity type of the schema.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Any text.
-    pub id: String,
-}
-
-/// The resource with all entities it is in, direct and indirect.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ResourceRef {
-    /// Entity type of the schema.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Any text.
-    pub id: String,
-    /// Everything it is in.
-    #[serde(default)]
-    pub parents: Vec<EntityRef>,
-    /// Attributes by the names of the schema.
-    #[serde(default)]
-    pub attrs: BTreeMap<String, Value>,
-}
-
-/// The values a schema here can ask for.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-pub enum Value {
-    /// Bool.
-    Bool(bool),
-    /// Long.
-    Long(i64),
-    /// String.
-    Text(String),
-    /// Set<String>.
-    Set(Vec<String>),
-}
+use crate::request::{EntityRef, Part, Request, Text, Value};
+use crate::sieve::View;
 
 /// How it was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -106,37 +40,37 @@ pub struct Answer {
 }
 
 /// One evaluation of one part.
-struct Verdict {
-    allow: bool,
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) allow: bool,
     /// Sorted.
-    policies: Vec<String>,
-    errors: Vec<String>,
+    pub(crate) policies: Vec<String>,
+    pub(crate) errors: Vec<String>,
 }
 
-/// What is the same for every part.
-struct Asker {
-    uid: EntityUid,
-    entity: Entity,
-    context: Vec<(String, RestrictedExpression)>,
+impl Verdict {
+    /// No policy applies.
+    fn nothing() -> Self {
+        Self {
+            allow: false,
+            policies: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
 }
 
 impl Policies {
     /// Decides. Never fails: what does not fit the schema is a denial that says so in `errors`.
     #[must_use]
-    pub fn decide(&self, request: &Request) -> Answer {
+    pub fn decide(&self, request: &Request<'_>) -> Answer {
         let mut allowed_by: Vec<String> = Vec::new();
         let mut asking: Vec<String> = Vec::new();
         let mut first_asking = 0;
         let mut approvers: BTreeMap<String, u32> = BTreeMap::new();
-        let asker = match self.asker(request) {
-            Ok(asker) => asker,
-            Err(error) => return denied(0, Vec::new(), vec![error]),
-        };
-        let mut contexts = HashMap::new();
         for (index, part) in request.parts.iter().enumerate() {
             let mut approved_by = request.approved_by.clone();
             loop {
-                let verdict = match self.evaluate(&asker, part, &approved_by, &mut contexts) {
+                let verdict = match self.evaluate(request, part, &approved_by) {
                     Ok(verdict) => verdict,
                     Err(error) => return denied(index, Vec::new(), vec![error]),
                 };
@@ -188,54 +122,69 @@ impl Policies {
         Some(wanted)
     }
 
-    fn asker(&self, request: &Request) -> Result<Asker, String> {
-        let uid = self.uid(&request.principal.kind, &request.principal.id)?;
-        let group = self.entity_type("Group")?;
-        let groups = request
-            .groups
-            .iter()
-            .map(|name| EntityUid::from_type_name_and_id(group.clone(), EntityId::new(name)))
-            .collect();
-        Ok(Asker {
-            entity: Entity::new_no_attrs(uid.clone(), groups),
-            uid,
-            context: request
-                .context
-                .iter()
-                .map(|(name, value)| (name.clone(), value.expression()))
-                .collect(),
-        })
+    /// Asks Cedar about the policies that may apply, with the facts that these look at. Where the request is not plainly of the
+    /// schema's form, Cedar gets the whole of it to check.
+    pub(crate) fn evaluate(&self, request: &Request<'_>, part: &Part<'_>, approved_by: &BTreeSet<String>) -> Result<Verdict, String> {
+        let action = self.action(part)?;
+        if !action.form.fits(request, part) {
+            return self.evaluate_all(request, part, approved_by);
+        }
+        let view = View {
+            request,
+            part,
+            approved_by,
+        };
+        let chosen = action.choose(&view)?;
+        if chosen.ids.is_empty() {
+            return Ok(Verdict::nothing());
+        }
+        let context = request.context.iter().filter(|(name, _)| chosen.looks_at(name));
+        let approvals = chosen.looks_at(APPROVED_BY).then_some(approved_by);
+        let actions = if chosen.needs_action { Some(&action.entities) } else { None };
+        let query = Query {
+            context: context_of(context, approvals)?,
+            entities: self.entities(request, part, actions)?,
+            schema: None,
+        };
+        self.ask(query, request, part, action, &chosen.policies)
     }
 
-    fn evaluate(
-        &self,
-        asker: &Asker,
-        part: &Part,
-        approved_by: &BTreeSet<String>,
-        contexts: &mut HashMap<BTreeSet<String>, Context>,
-    ) -> Result<Verdict, String> {
-        let action = self
-            .actions
-            .get(&part.action)
-            .ok_or_else(|| format!("the schema has no action \"{}\"", part.action))?;
-        let context = if let Some(known) = contexts.get(approved_by) {
-            known.clone()
-        } else {
-            let approvals = RestrictedExpression::new_set(approved_by.iter().map(|group| RestrictedExpression::new_string(group.clone())));
-            let pairs = asker.context.iter().cloned().chain([(APPROVED_BY.to_owned(), approvals)]);
-            let made = Context::from_pairs(pairs).map_err(|error| error.to_string())?;
-            contexts.insert(approved_by.clone(), made.clone());
-            made
+    /// The same by Cedar alone: every policy of the action, the whole request checked against the schema.
+    pub(crate) fn evaluate_all(&self, request: &Request<'_>, part: &Part<'_>, approved_by: &BTreeSet<String>) -> Result<Verdict, String> {
+        let action = self.action(part)?;
+        let query = Query {
+            context: context_of(request.context.iter(), Some(approved_by))?,
+            entities: self.entities(request, part, Some(&action.entities))?,
+            schema: Some(&self.schema),
         };
-        let resource = self.resource(&part.resource)?;
-        let query = cedar_policy::Request::new(asker.uid.clone(), action.uid.clone(), resource.uid(), context, Some(&self.schema))
+        self.ask(query, request, part, action, &action.policies)
+    }
+
+    /// How many policies of the action need not be asked.
+    #[cfg(test)]
+    pub(crate) fn left_out(&self, request: &Request<'_>, part: &Part<'_>) -> usize {
+        let view = View {
+            request,
+            part,
+            approved_by: &request.approved_by,
+        };
+        let chosen = self.action(part).and_then(|action| Ok((action, action.choose(&view)?)));
+        chosen.map_or(0, |(action, chosen)| action.policies.policies().count() - chosen.ids.len())
+    }
+
+    fn ask(
+        &self,
+        query: Query<'_>,
+        request: &Request<'_>,
+        part: &Part<'_>,
+        action: &ActionSlice,
+        policies: &PolicySet,
+    ) -> Result<Verdict, String> {
+        let principal = self.uid(&request.principal)?;
+        let resource = self.uid_of(&part.resource.kind, &part.resource.id)?;
+        let asked = cedar_policy::Request::new(principal, action.uid.clone(), resource, query.context, query.schema)
             .map_err(|error| error.to_string())?;
-        let entities = action
-            .entities
-            .clone()
-            .add_entities([asker.entity.clone(), resource], None)
-            .map_err(|error| error.to_string())?;
-        let response = self.authorizer.is_authorized(&query, &action.policies, &entities);
+        let response = self.authorizer.is_authorized(&asked, policies, &query.entities);
         let mut policies: Vec<String> = response
             .diagnostics()
             .reason()
@@ -251,30 +200,84 @@ impl Policies {
         })
     }
 
-    fn resource(&self, description: &ResourceRef) -> Result<Entity, String> {
-        let uid = self.uid(&description.kind, &description.id)?;
-        let parents = description
-            .parents
-            .iter()
-            .map(|parent| self.uid(&parent.kind, &parent.id))
-            .collect::<Result<HashSet<_>, _>>()?;
-        if description.attrs.is_empty() {
-            return Ok(Entity::new_no_attrs(uid, parents));
-        }
-        let attributes = description
-            .attrs
-            .iter()
-            .map(|(name, value)| (name.clone(), value.expression()))
-            .collect();
-        Entity::new(uid, attributes, parents).map_err(|error| error.to_string())
+    fn action(&self, part: &Part<'_>) -> Result<&ActionSlice, String> {
+        self.actions
+            .get(&*part.action)
+            .ok_or_else(|| format!("the schema has no action \"{}\"", &*part.action))
     }
 
-    fn uid(&self, kind: &str, id: &str) -> Result<EntityUid, String> {
+    /// The principal in its groups and the resource in its parents, beside the action in its own.
+    fn entities(&self, request: &Request<'_>, part: &Part<'_>, actions: Option<&Entities>) -> Result<Entities, String> {
+        let group = self.entity_type("Group")?;
+        let groups = request
+            .groups
+            .iter()
+            .map(|name| EntityUid::from_type_name_and_id(group.clone(), EntityId::new(&**name)))
+            .collect();
+        let principal = Entity::new_no_attrs(self.uid(&request.principal)?, groups);
+        let resource = &part.resource;
+        let uid = self.uid_of(&resource.kind, &resource.id)?;
+        let parents = resource
+            .parents
+            .iter()
+            .map(|parent| self.uid(parent))
+            .collect::<Result<HashSet<_>, _>>()?;
+        let resource = if resource.attrs.is_empty() {
+            Entity::new_no_attrs(uid, parents)
+        } else {
+            let attributes = resource.attrs.iter().map(|(name, value)| (name.to_string(), value.expression()));
+            Entity::new(uid, attributes.collect(), parents).map_err(|error| error.to_string())?
+        };
+        match actions {
+            None => Entities::from_entities([principal, resource], None),
+            Some(actions) => actions.clone().add_entities([principal, resource], None),
+        }
+        .map_err(|error| error.to_string())
+    }
+
+    fn uid(&self, entity: &EntityRef<'_>) -> Result<EntityUid, String> {
+        self.uid_of(&entity.kind, &entity.id)
+    }
+
+    fn uid_of(&self, kind: &str, id: &str) -> Result<EntityUid, String> {
         Ok(EntityUid::from_type_name_and_id(self.entity_type(kind)?.clone(), EntityId::new(id)))
     }
 
     fn entity_type(&self, kind: &str) -> Result<&EntityTypeName, String> {
         self.types.get(kind).ok_or_else(|| format!("\"{kind}\" is not an entity type"))
+    }
+}
+
+/// What Cedar is given beside the names of who, what and to which.
+struct Query<'schema> {
+    context: Context,
+    entities: Entities,
+    /// Present: the request is checked against it.
+    schema: Option<&'schema Schema>,
+}
+
+fn context_of<'request>(
+    facts: impl Iterator<Item = (&'request Text<'request>, &'request Value<'request>)>,
+    approved_by: Option<&BTreeSet<String>>,
+) -> Result<Context, String> {
+    let approvals = approved_by.map(|groups| {
+        let groups = groups.iter().map(|group| RestrictedExpression::new_string(group.clone()));
+        (APPROVED_BY.to_owned(), RestrictedExpression::new_set(groups))
+    });
+    let facts = facts.map(|(name, value)| (name.to_string(), value.expression()));
+    Context::from_pairs(facts.chain(approvals)).map_err(|error| error.to_string())
+}
+
+impl Value<'_> {
+    fn expression(&self) -> RestrictedExpression {
+        match self {
+            Self::Bool(value) => RestrictedExpression::new_bool(*value),
+            Self::Long(value) => RestrictedExpression::new_long(*value),
+            Self::Text(value) => RestrictedExpression::new_string(value.to_string()),
+            Self::Set(values) => {
+                RestrictedExpression::new_set(values.iter().map(|value| RestrictedExpression::new_string(value.to_string())))
+            }
+        }
     }
 }
 
@@ -293,15 +296,4 @@ fn unique(mut ids: Vec<String>) -> Vec<String> {
     let mut seen = HashSet::new();
     ids.retain(|id| seen.insert(id.clone()));
     ids
-}
-
-impl Value {
-    fn expression(&self) -> RestrictedExpression {
-        match self {
-            Self::Bool(value) => RestrictedExpression::new_bool(*value),
-            Self::Long(value) => RestrictedExpression::new_long(*value),
-            Self::Text(value) => RestrictedExpression::new_string(value.clone()),
-            Self::Set(values) => RestrictedExpression::new_set(values.iter().cloned().map(RestrictedExpression::new_string)),
-        }
-    }
 }

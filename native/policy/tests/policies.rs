@@ -43,7 +43,7 @@ fn problems(texts: &[&str]) -> Vec<String> {
 }
 
 /// Asks for the actions, each on the same table, with what was approved.
-fn ask(actions: &[&str], context: &str, approved: &[&str]) -> Request {
+fn ask(actions: &[&str], context: &str, approved: &[&str]) -> Request<'static> {
     let parts: Vec<String> = actions
         .iter()
         .map(|action| {
@@ -57,10 +57,10 @@ fn ask(actions: &[&str], context: &str, approved: &[&str]) -> Request {
         r#"{{"principal":{{"type":"User","id":"dev1"}},"groups":["analysts"],"context":{context},"approvedBy":{approved:?},"parts":[{}]}}"#,
         parts.join(",")
     );
-    serde_json::from_str(&text).unwrap()
+    serde_json::from_str(text.leak()).unwrap()
 }
 
-fn request(action: &str, context: &str) -> Request {
+fn request(action: &str, context: &str) -> Request<'static> {
     ask(&[action], context, &[])
 }
 
