@@ -148,7 +148,10 @@ export class Classifier {
       return this.#classified(
         text,
         [],
-        deny(this.#engine, 'sluice.unparsed', 'unparsed', 'the statement could not be parsed, so it was not forwarded', analysis.error),
+        {
+          ...deny(this.#engine, 'sluice.unparsed', 'unparsed', 'the statement could not be parsed, so it was not forwarded', analysis.error),
+          ...(analysis.position === undefined ? {} : { position: analysis.position }),
+        },
         'unparsed',
         [],
         false,
