@@ -1,5 +1,6 @@
+import { type Arrival, chooseAccount } from '../access/accounts.ts';
 import type { ClientFile } from '../access/client-help.ts';
-import type { Account, Resource } from '../config/model.ts';
+import { GatewayError } from '../errors.ts';
 import type { Principal } from '../policy/model.ts';
 import type { ApiServices } from './services.ts';
 
@@ -21,38 +22,42 @@ export interface ReachableAccount {
   readonly files: readonly ClientFile[];
 }
 
-/** The resources of which the principal may reach an account, with all accounts of each: what is not reachable can be asked for. */
+/**
+ * The resources of which the principal may reach an account, with all accounts of each: what is not reachable can be asked for.
+ * `principal` is without the groups of grants: a session gets the one of its own account.
+ */
 export function reachable(services: ApiServices, principal: Principal): readonly ReachableResource[] {
-  const { config } = services;
+  const { config, access } = services;
   const host = publicHost(config.api?.url ?? '');
   return config.resources.flatMap((resource) => {
     const protocol = services.protocols.get(resource.kind);
     const listener = services.listeners().get(resource.kind);
     if (protocol === undefined || listener === undefined) return [];
-    const accounts = [...resource.accounts].map(([account, settings], i): ReachableAccount => {
-      const target = { resource: resource.name, kind: resource.kind, account, address: `${resource.host}:${resource.port}` };
+    const arrival = { principal, resource, connect: protocol.connect, policy: services.policy(), grants: access.grants };
+    const usual = open(arrival, null);
+    if (usual === null) return [];
+    const accounts = [...resource.accounts.keys()].map((account): ReachableAccount => {
       const help = protocol.clientHelp({
         resource: resource.name,
-        account: i === 0 ? null : account,
+        account: account === usual ? null : account,
         user: principal.name,
         host: host === '' ? listener.host : host,
         port: listener.port,
       });
-      return {
-        account,
-        default: i === 0,
-        reachable:
-          mayUse(principal, resource, account, settings) && services.policy().decide(principal, target, protocol.connect).kind === 'allow',
-        ...help,
-      };
+      return { account, default: account === usual, reachable: open(arrival, account) !== null, ...help };
     });
-    return accounts.some((account) => account.reachable) ? [{ name: resource.name, kind: resource.kind, accounts }] : [];
+    return [{ name: resource.name, kind: resource.kind, accounts }];
   });
 }
 
-/** An account may name the groups that it is for; a grant gives the group of the account itself. */
-function mayUse(principal: Principal, resource: Resource, name: string, account: Account): boolean {
-  return account.groups === null || [...account.groups, `${resource.name}/${name}`].some((group) => principal.groups.includes(group));
+/** Name of the account that a log-in would get, or null when it would be refused. */
+function open(arrival: Arrival, wanted: string | null): string | null {
+  try {
+    return chooseAccount(arrival, wanted).name;
+  } catch (error) {
+    if (error instanceof GatewayError) return null;
+    throw error;
+  }
 }
 
 function publicHost(url: string): string {

@@ -11,8 +11,8 @@ export interface Io {
   readonly stopped: () => Promise<void>;
 }
 
-/** 0: done. 1: failed, the reason is on stderr. 2: called wrongly. */
-export type ExitCode = 0 | 1 | 2;
+/** 0: done. 1: failed, the reason is on stderr. 2: called wrongly. 3: people said no. 4: nobody said anything in time. */
+export type ExitCode = 0 | 1 | 2 | 3 | 4;
 
 export interface Command {
   /** e.g. `token issue`. */

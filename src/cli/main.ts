@@ -1,7 +1,21 @@
 import { once } from 'node:events';
 import type { Command, Io } from './command.ts';
+import { approvalsApprove, approvalsDeny, approvalsList, approvalsShow } from './commands/approvals.ts';
 import { check } from './commands/check.ts';
+import {
+  keysCreate,
+  keysList,
+  keysRevoke,
+  keysRotate,
+  tokensList,
+  tokensRevoke,
+  usersRestore,
+  usersRevoke,
+} from './commands/credentials.ts';
 import { gateway } from './commands/gateway.ts';
+import { grantsApprove, grantsDeny, grantsList, grantsRevoke, request } from './commands/grants.ts';
+import { alerts, events, liveKill, liveList } from './commands/live.ts';
+import { login, logout, reachableList } from './commands/login.ts';
 import { sessionsList, sessionsReplay, sessionsShow } from './commands/sessions.ts';
 import { sessionsDenials, sessionsLogins, sessionsSearch } from './commands/sessions-search.ts';
 import { tokenIssue } from './commands/token-issue.ts';
@@ -20,6 +34,30 @@ const commands: readonly Command[] = [
   sessionsDenials,
   sessionsLogins,
   verify,
+  login,
+  logout,
+  reachableList,
+  request,
+  approvalsList,
+  approvalsShow,
+  approvalsApprove,
+  approvalsDeny,
+  grantsList,
+  grantsApprove,
+  grantsDeny,
+  grantsRevoke,
+  liveList,
+  liveKill,
+  events,
+  alerts,
+  tokensList,
+  tokensRevoke,
+  usersRevoke,
+  usersRestore,
+  keysList,
+  keysCreate,
+  keysRotate,
+  keysRevoke,
 ];
 
 // Whoever read our output has gone (`| head`): nothing is left to say. Any other failure to write is an error.

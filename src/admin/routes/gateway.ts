@@ -118,7 +118,7 @@ export function gatewayRoutes({ counts, alerts, document }: GatewayRoutesOptions
           }),
         },
       },
-      handle: (call) => json(200, { resources: reachable(call.services, call.principal) }),
+      handle: (call) => json(200, { resources: reachable(call.services, call.bare) }),
     },
     {
       method: 'GET',

@@ -1,0 +1,149 @@
+import type { ServiceKey, TokenInfo } from '../../identity/model.ts';
+import { apiDetails, apiOf, apiOptions } from '../api-client.ts';
+import type { Arguments, Command, ExitCode, Io } from '../command.ts';
+import { columns, visible } from '../terminal.ts';
+import { timeOf } from './approvals.ts';
+import { durationOf } from './grants.ts';
+
+const one = { min: 1, max: 1 } as const;
+const reasonOption = { reason: { type: 'string' } } as const;
+const reasonDetails = '  --reason TEXT   kept in the record';
+
+interface MadeKey {
+  readonly key: ServiceKey;
+  readonly secret: string;
+}
+
+export const keysList: Command = {
+  name: 'keys ls',
+  summary: 'Lists the keys of service accounts, with their last use.',
+  usage: '[--json]',
+  options: apiOptions,
+  details: apiDetails,
+  async run(args: Arguments, io: Io): Promise<ExitCode> {
+    const { keys } = await apiOf(args, io).get<{ readonly keys: readonly ServiceKey[] }>('/api/v1/keys');
+    const rows = keys.map((key) =>
+      [key.id, key.service, key.groups.join(','), timeOf(key.expiresAt), timeOf(key.lastUsedAt), key.createdBy, key.replacedBy ?? ''].map(
+        (cell) => visible(cell),
+      ),
+    );
+    if (args.flag('json')) for (const key of keys) io.out(`${JSON.stringify(key)}\n`);
+    else io.out(columns([['ID', 'SERVICE', 'GROUPS', 'EXPIRES', 'LAST USED', 'MADE BY', 'REPLACED BY'], ...rows]));
+    return 0;
+  },
+};
+
+export const keysCreate: Command = {
+  name: 'keys create',
+  summary: 'Makes a key for a service account. The key alone goes to stdout, and is shown this once.',
+  usage: '--service S --ttl 30d [--group G]... [--json]',
+  options: { ...apiOptions, service: { type: 'string' }, group: { type: 'string', multiple: true }, ttl: { type: 'string' } },
+  details: [
+    '  --service S     the service: one program, one name',
+    '  --group G       a group policies know; may be given several times',
+    '  --ttl 30d       how long it is valid',
+    apiDetails,
+  ].join('\n'),
+  async run(args: Arguments, io: Io): Promise<ExitCode> {
+    const body = {
+      service: args.required('service'),
+      groups: args.list('group'),
+      ttlSeconds: durationOf('ttl', args.required('ttl')) / 1000,
+    };
+    showKey(await apiOf(args, io).post<MadeKey>('/api/v1/keys', body), args, io);
+    return 0;
+  },
+};
+
+export const keysRotate: Command = {
+  name: 'keys rotate',
+  summary: 'Makes a new key in place of one, which goes on for a while. The key alone goes to stdout.',
+  usage: 'ID [--overlap 1h] [--json]',
+  options: { ...apiOptions, overlap: { type: 'string' } },
+  details: `  --overlap 1h    how long the old one goes on\n${apiDetails}`,
+  positionals: one,
+  async run(args: Arguments, io: Io): Promise<ExitCode> {
+    const overlapSeconds = durationOf('overlap', args.text('overlap') ?? '1h') / 1000;
+    showKey(await apiOf(args, io).post<MadeKey>(`/api/v1/keys/${wordOf(args)}/rotate`, { overlapSeconds }), args, io);
+    return 0;
+  },
+};
+
+export const keysRevoke: Command = revocation('keys revoke', 'Ends a key of a service account and the sessions that stand on it.', 'keys');
+export const tokensRevoke: Command = revocation(
+  'tokens revoke',
+  'Takes a token or log-in back and ends the sessions that stand on it.',
+  'tokens',
+);
+
+export const tokensList: Command = {
+  name: 'tokens ls',
+  summary: 'Lists tokens and log-ins that are open: your own, and all with the right to revoke them.',
+  usage: '[--user U] [--json]',
+  options: { ...apiOptions, user: { type: 'string' } },
+  details: `  --user U        of one user\n${apiDetails}`,
+  async run(args: Arguments, io: Io): Promise<ExitCode> {
+    const { tokens } = await apiOf(args, io).get<{ readonly tokens: readonly TokenInfo[] }>('/api/v1/tokens', { user: args.text('user') });
+    const rows = tokens.map((token) =>
+      [token.id, token.name, token.kind, token.provider, timeOf(token.issuedAt), timeOf(token.expiresAt), timeOf(token.lastUsedAt)].map(
+        (cell) => visible(cell),
+      ),
+    );
+    if (args.flag('json')) for (const token of tokens) io.out(`${JSON.stringify(token)}\n`);
+    else io.out(columns([['ID', 'WHO', 'KIND', 'PROVIDER', 'ISSUED', 'EXPIRES', 'LAST USED'], ...rows]));
+    return 0;
+  },
+};
+
+export const usersRevoke: Command = userChange('revoke', 'Ends everything that stands on a user, and lets them in no more.');
+export const usersRestore: Command = userChange('restore', 'Lets a user in again who had been revoked.');
+
+function revocation(name: string, summary: string, kind: 'keys' | 'tokens'): Command {
+  return {
+    name,
+    summary,
+    usage: 'ID [--reason TEXT]',
+    options: { ...apiOptions, ...reasonOption },
+    details: `${reasonDetails}\n${apiDetails}`,
+    positionals: one,
+    async run(args: Arguments, io: Io): Promise<ExitCode> {
+      await apiOf(args, io).post(`/api/v1/${kind}/${wordOf(args)}/revoke`, { reason: args.text('reason') ?? '' });
+      io.out('revoked\n');
+      return 0;
+    },
+  };
+}
+
+function userChange(word: 'revoke' | 'restore', summary: string): Command {
+  return {
+    name: `users ${word}`,
+    summary,
+    usage: 'NAME --issuer I [--reason TEXT]',
+    options: { ...apiOptions, issuer: { type: 'string' }, ...reasonOption },
+    details: [
+      '  --issuer I      who vouches for the user: the issuer of the identity provider, or the name of the gateway for its own tokens',
+      reasonDetails,
+      apiDetails,
+    ].join('\n'),
+    positionals: one,
+    async run(args: Arguments, io: Io): Promise<ExitCode> {
+      const body = { name: args.words[0] ?? '', issuer: args.required('issuer'), reason: args.text('reason') ?? '' };
+      await apiOf(args, io).post(`/api/v1/users/${word}`, body);
+      io.out(`${word}d\n`);
+      return 0;
+    },
+  };
+}
+
+function showKey({ key, secret }: MadeKey, args: Arguments, io: Io): void {
+  if (args.flag('json')) {
+    io.out(`${JSON.stringify({ key, secret })}\n`);
+    return;
+  }
+  io.out(`${secret}\n`);
+  io.err(`${visible(`key ${key.id} of ${key.service}, until ${timeOf(key.expiresAt)}`)}\n`);
+}
+
+function wordOf(args: Arguments): string {
+  return encodeURIComponent(args.words[0] ?? '');
+}

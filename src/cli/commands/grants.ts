@@ -1,0 +1,154 @@
+import type { Grant } from '../../access/model.ts';
+import { parseDuration } from '../../config/values.ts';
+import { type ApiClient, apiDetails, apiOf, apiOptions } from '../api-client.ts';
+import { type Arguments, type Command, type ExitCode, type Io, UsageError } from '../command.ts';
+import { columns, visible } from '../terminal.ts';
+import { timeOf } from './approvals.ts';
+
+const one = { min: 1, max: 1 } as const;
+/** How often it is asked whether somebody has decided. */
+const POLL_MS = 1000;
+
+export const request: Command = {
+  name: 'request',
+  summary: 'Asks for an account of a resource for the duration of a task.',
+  usage: 'RESOURCE --role R --for 2h --reason TEXT [--ticket T] [--wait] [--break-glass]',
+  options: {
+    ...apiOptions,
+    role: { type: 'string' },
+    for: { type: 'string' },
+    reason: { type: 'string' },
+    ticket: { type: 'string' },
+    wait: { type: 'boolean' },
+    timeout: { type: 'string' },
+    'break-glass': { type: 'boolean' },
+  },
+  details: [
+    '  --role R        the account of the resource, as `sluice ls` names it',
+    '  --for 2h        how long, from the approval on',
+    '  --reason TEXT   what for; approvers and auditors read it',
+    '  --ticket T      the ticket of the task',
+    '  --wait          waits for the decision; exits 3 when it is no, 4 when --timeout passes first',
+    '  --timeout 15m   how long to wait; default: until it is decided',
+    '  --break-glass   takes it at once; two others have to confirm it afterwards, and an alert goes out',
+    apiDetails,
+  ].join('\n'),
+  positionals: one,
+  async run(args: Arguments, io: Io): Promise<ExitCode> {
+    const client = apiOf(args, io);
+    const timeout = args.text('timeout');
+    const grant = await client.post<Grant>('/api/v1/grants', {
+      resource: args.words[0] ?? '',
+      role: args.required('role'),
+      seconds: durationOf('for', args.required('for')) / 1000,
+      reason: args.required('reason'),
+      ticket: args.text('ticket') ?? '',
+      breakGlass: args.flag('break-glass'),
+    });
+    if (!args.flag('wait') || grant.state !== 'pending') return end(grant, args, io);
+    io.err(`request ${grant.id} waits for ${grant.approvers.map(({ group }) => group).join(', ')} ...\n`);
+    const decided = await decision(client, grant, io, timeout === undefined ? Number.POSITIVE_INFINITY : durationOf('timeout', timeout));
+    if (decided !== null) return end(decided, args, io);
+    io.err(`not decided; the request stands: sluice grants ls, or sluice grants revoke ${grant.id}\n`);
+    return 4;
+  },
+};
+
+export const grantsList: Command = {
+  name: 'grants ls',
+  summary: 'Lists grants with their last use: your own, and those you may see.',
+  usage: '[--state S] [--user U] [--json]',
+  options: { ...apiOptions, state: { type: 'string' }, user: { type: 'string' } },
+  details: ['  --state S       pending, active, denied, expired, revoked or cancelled', '  --user U        of one user', apiDetails].join(
+    '\n',
+  ),
+  async run(args: Arguments, io: Io): Promise<ExitCode> {
+    const query = { state: args.text('state'), user: args.text('user') };
+    const { grants } = await apiOf(args, io).get<{ readonly grants: readonly Grant[] }>('/api/v1/grants', query);
+    if (args.flag('json')) for (const grant of grants) io.out(`${JSON.stringify(grant)}\n`);
+    else if (grants.length === 0) io.err('there are no grants\n');
+    else io.out(columns([['ID', 'STATE', 'WHO', 'ROLE', 'UNTIL', 'LAST USED', 'TICKET', 'REASON'], ...grants.map(row)]));
+    return 0;
+  },
+};
+
+export const grantsApprove: Command = change('approve', 'Approves a request, or confirms one that was taken by break-glass.');
+export const grantsDeny: Command = change('deny', 'Denies a request.');
+export const grantsRevoke: Command = change('revoke', 'Ends a grant and the sessions that stand on it.');
+
+function change(word: 'approve' | 'deny' | 'revoke', summary: string): Command {
+  return {
+    name: `grants ${word}`,
+    summary,
+    usage: 'ID [--reason TEXT] [--json]',
+    options: { ...apiOptions, reason: { type: 'string' } },
+    details: `  --reason TEXT   kept with it\n${apiDetails}`,
+    positionals: one,
+    async run(args: Arguments, io: Io): Promise<ExitCode> {
+      const path = `/api/v1/grants/${encodeURIComponent(args.words[0] ?? '')}`;
+      const reason = args.text('reason') ?? '';
+      const client = apiOf(args, io);
+      const grant =
+        word === 'revoke'
+          ? await client.post<Grant>(`${path}/revoke`, { reason })
+          : await client.post<Grant>(`${path}/decision`, { decision: word, reason });
+      say(grant, args, io);
+      return 0;
+    },
+  };
+}
+
+/** The grant once it is decided; null when the time passes or a signal comes first. */
+async function decision(client: ApiClient, grant: Grant, io: Io, ms: number): Promise<Grant | null> {
+  const until = Date.now() + ms;
+  let interrupted = false;
+  const stopped = io.stopped().then(() => {
+    interrupted = true;
+  });
+  while (!interrupted && Date.now() < until) {
+    const now = await client.get<Grant>(`/api/v1/grants/${encodeURIComponent(grant.id)}`);
+    if (now.state !== 'pending') return now;
+    let timer: NodeJS.Timeout | undefined;
+    const pause = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, Math.min(POLL_MS, Math.max(0, until - Date.now())));
+    });
+    await Promise.race([pause, stopped]);
+    clearTimeout(timer);
+  }
+  return null;
+}
+
+function end(grant: Grant, args: Arguments, io: Io): ExitCode {
+  say(grant, args, io);
+  return grant.state === 'pending' || grant.state === 'active' ? 0 : 3;
+}
+
+function say(grant: Grant, args: Arguments, io: Io): void {
+  if (args.flag('json')) io.out(`${JSON.stringify(grant)}\n`);
+  else {
+    const who = grant.votes.at(-1);
+    const by = who === undefined ? '' : ` by ${who.approver}${who.reason === '' ? '' : `: ${who.reason}`}`;
+    const until = grant.state === 'active' ? `, until ${timeOf(grant.expiresAt)}` : '';
+    io.out(`${visible(`${grant.id}  ${grant.state}${by}${until}  ${grant.resource}+${grant.role} for ${grant.user.name}`)}\n`);
+  }
+}
+
+function row(grant: Grant): string[] {
+  return [
+    grant.id,
+    grant.breakGlass ? `${grant.state}, break-glass` : grant.state,
+    grant.user.name,
+    `${grant.resource}+${grant.role}`,
+    timeOf(grant.expiresAt),
+    timeOf(grant.lastUsedAt),
+    grant.ticket,
+    grant.reason,
+  ].map((cell) => visible(cell));
+}
+
+/** Milliseconds. */
+export function durationOf(option: string, text: string): number {
+  const ms = parseDuration(text);
+  if (ms === null) throw new UsageError(`--${option} "${text}" is not a duration; write e.g. 90s, 15m, 8h or 30d`);
+  return ms;
+}

@@ -1,0 +1,107 @@
+import type { LiveEvent } from '../../access/model.ts';
+import { apiDetails, apiOf, apiOptions } from '../api-client.ts';
+import type { Arguments, Command, ExitCode, Io } from '../command.ts';
+import { columns, visible } from '../terminal.ts';
+import { timeOf } from './approvals.ts';
+
+interface LiveView {
+  readonly sid: string;
+  readonly user: string;
+  readonly resource: string;
+  readonly account: string;
+  readonly source: string;
+  readonly startedAt: number;
+  readonly busy: boolean;
+  readonly operations: number;
+  readonly denied: number;
+  readonly masked: Readonly<Record<string, number>>;
+}
+
+export const liveList: Command = {
+  name: 'live ls',
+  summary: 'Lists the open sessions of the gateway: your own, and those you may see.',
+  usage: '[--json]',
+  options: apiOptions,
+  details: apiDetails,
+  async run(args: Arguments, io: Io): Promise<ExitCode> {
+    const { sessions } = await apiOf(args, io).get<{ readonly sessions: readonly LiveView[] }>('/api/v1/sessions');
+    const rows = sessions.map((session) =>
+      [
+        session.sid,
+        timeOf(session.startedAt),
+        session.user,
+        session.source,
+        `${session.resource}+${session.account}`,
+        session.busy ? 'busy' : 'idle',
+        String(session.operations),
+        String(session.denied),
+        Object.entries(session.masked)
+          .map(([rule, n]) => `${rule} ${n}`)
+          .join(', '),
+      ].map((cell) => visible(cell)),
+    );
+    if (args.flag('json')) for (const session of sessions) io.out(`${JSON.stringify(session)}\n`);
+    else if (rows.length === 0) io.err('no session is open\n');
+    else io.out(columns([['SESSION', 'SINCE', 'WHO', 'FROM', 'TARGET', 'STATE', 'OPS', 'DENIED', 'MASKED'], ...rows]));
+    return 0;
+  },
+};
+
+export const liveKill: Command = {
+  name: 'live kill',
+  summary: 'Ends an open session, on whichever gateway it is.',
+  usage: 'SESSION [--reason TEXT]',
+  options: { ...apiOptions, reason: { type: 'string' } },
+  details: `  --reason TEXT   the client is told, and the record keeps it\n${apiDetails}`,
+  positionals: { min: 1, max: 1 },
+  async run(args: Arguments, io: Io): Promise<ExitCode> {
+    const path = `/api/v1/sessions/${encodeURIComponent(args.words[0] ?? '')}/kill`;
+    await apiOf(args, io).post(path, { reason: args.text('reason') ?? '' });
+    io.out('ended\n');
+    return 0;
+  },
+};
+
+export const events: Command = {
+  name: 'events',
+  summary: 'Shows what happens, as it happens, until it is interrupted.',
+  usage: '[--type T]... [--json]',
+  options: { ...apiOptions, type: { type: 'string', multiple: true } },
+  details: `  --type T        only events of this type, e.g. denied or approval; may be given several times\n${apiDetails}`,
+  async run(args: Arguments, io: Io): Promise<ExitCode> {
+    const types = args.list('type');
+    const query = types.length === 0 ? '' : `?${new URLSearchParams({ type: types.join(',') })}`;
+    let interrupted = false;
+    const stopped = io.stopped().then(() => {
+      interrupted = true;
+    });
+    const why = await apiOf(args, io).events(
+      query,
+      (text) => io.out(args.flag('json') ? `${text}\n` : eventLine(JSON.parse(text) as LiveEvent)),
+      stopped,
+    );
+    if (interrupted) return 0;
+    io.err(`${visible(why)}\n`);
+    return 1;
+  },
+};
+
+export const alerts: Command = {
+  name: 'alerts',
+  summary: 'Lists the latest alerts of the gateway since its start, newest first.',
+  usage: '[--json]',
+  options: apiOptions,
+  details: apiDetails,
+  async run(args: Arguments, io: Io): Promise<ExitCode> {
+    const answer = await apiOf(args, io).get<{ readonly alerts: readonly LiveEvent[] }>('/api/v1/alerts');
+    for (const alert of answer.alerts) io.out(args.flag('json') ? `${JSON.stringify(alert)}\n` : eventLine(alert));
+    if (answer.alerts.length === 0 && !args.flag('json')) io.err('there are no alerts\n');
+    return 0;
+  },
+};
+
+function eventLine({ at, type, user, resource, sid, detail }: LiveEvent): string {
+  const facts = Object.entries(detail).map(([name, value]) => `${name}=${typeof value === 'object' ? value.join(',') : String(value)}`);
+  const parts = [timeOf(at), type.padEnd(14), user, resource, sid, ...facts].filter((part) => part !== '');
+  return `${visible(parts.join('  '))}\n`;
+}

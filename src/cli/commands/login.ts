@@ -1,0 +1,257 @@
+import { spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { resolve } from 'node:path';
+
+import type { ClientFile } from '../../access/client-help.ts';
+import { GatewayError } from '../../errors.ts';
+import { ApiClient, ApiFailure, apiDetails, apiOf, apiOptions, gatewayUrl } from '../api-client.ts';
+import { lineOf, writeClientFiles } from '../client-files.ts';
+import { type Arguments, type Command, type ExitCode, type Io, UsageError } from '../command.ts';
+import { forgetLogin, storedLogin, storeLogin } from '../stored-login.ts';
+import { columns, visible } from '../terminal.ts';
+
+interface Issued {
+  readonly token: string;
+  readonly id: string;
+  readonly expiresAt: number;
+  readonly user: string;
+}
+
+interface DeviceBegun {
+  readonly id: string;
+  readonly userCode: string;
+  readonly verificationUri: string;
+  readonly verificationUriComplete: string | null;
+  readonly expiresInSeconds: number;
+  readonly intervalSeconds: number;
+}
+
+interface Reachable {
+  readonly resources: readonly {
+    readonly name: string;
+    readonly kind: string;
+    readonly accounts: readonly {
+      readonly account: string;
+      readonly default: boolean;
+      readonly reachable: boolean;
+      readonly line: string;
+      readonly short: string;
+      readonly files: readonly ClientFile[];
+    }[];
+  }[];
+}
+
+/** How long a person may take in the browser. */
+const BROWSER_MS = 5 * 60_000;
+
+export const login: Command = {
+  name: 'login',
+  summary: 'Logs in with an identity provider and keeps a short-lived token for the other commands and for your clients.',
+  usage: '--url https://GATEWAY:8443 [--provider P] [--device] [--ca FILE] [--service-file]',
+  options: {
+    ...apiOptions,
+    provider: { type: 'string' },
+    device: { type: 'boolean' },
+    'service-file': { type: 'boolean' },
+    'no-browser': { type: 'boolean' },
+  },
+  details: [
+    '  --provider P    the identity provider, where there are several',
+    '  --device        shows a code to enter on another machine, instead of opening a browser here',
+    '  --no-browser    prints the address and opens nothing',
+    "  --service-file  writes an entry for each resource into your clients' own files, the token as password included",
+    apiDetails,
+    '',
+    'The token is kept in $XDG_CONFIG_HOME/sluice (or ~/.config/sluice), readable by you alone.',
+  ].join('\n'),
+  async run(args: Arguments, io: Io): Promise<ExitCode> {
+    const url = gatewayUrl(args, io) ?? storedLogin(io)?.login.url;
+    if (url === undefined) throw new UsageError('--url is missing');
+    const given = args.text('ca') ?? io.env['SLUICE_CA'] ?? storedLogin(io)?.login.ca ?? null;
+    const ca = given === null ? null : resolve(given);
+    const client = new ApiClient(url, null, ca);
+    const provider = await chooseProvider(client, args.text('provider'));
+    const issued = args.flag('device')
+      ? await byDevice(client, provider, io)
+      : await byBrowser(client, provider, io, !args.flag('no-browser'));
+    if (issued === null) {
+      io.err('nobody logged in in time\n');
+      return 4;
+    }
+    storeLogin(io, { url, user: issued.user, expiresAt: issued.expiresAt, ca }, issued.token);
+    const written = args.flag('service-file') ? await writeFiles(new ApiClient(url, issued.token, ca), io, issued.token, ca) : [];
+    if (args.flag('json')) {
+      io.out(`${JSON.stringify({ user: issued.user, expiresAt: issued.expiresAt, url, files: written })}\n`);
+      return 0;
+    }
+    io.out(`logged in as ${visible(issued.user)} until ${new Date(issued.expiresAt).toISOString()}\n`);
+    for (const path of written) io.out(`wrote ${path}\n`);
+    return 0;
+  },
+};
+
+export const logout: Command = {
+  name: 'logout',
+  summary: 'Takes the token of this log-in back and forgets it.',
+  usage: '',
+  options: apiOptions,
+  details: apiDetails,
+  async run(args: Arguments, io: Io): Promise<ExitCode> {
+    if (storedLogin(io) === null && io.env['SLUICE_TOKEN'] === undefined) {
+      io.out('nobody is logged in\n');
+      return 0;
+    }
+    try {
+      await apiOf(args, io).post('/api/v1/logout', {});
+    } catch (error) {
+      // A token that is no longer good needs no taking back.
+      if (!(error instanceof ApiFailure) || error.status !== 401) throw error;
+    }
+    forgetLogin(io);
+    io.out('logged out\n');
+    return 0;
+  },
+};
+
+export const reachableList: Command = {
+  name: 'ls',
+  summary: 'Lists what you may reach, with the exact line to type.',
+  usage: '[--json]',
+  options: apiOptions,
+  details: apiDetails,
+  async run(args: Arguments, io: Io): Promise<ExitCode> {
+    const { resources } = await apiOf(args, io).get<Reachable>('/api/v1/resources');
+    const ca = args.text('ca') ?? io.env['SLUICE_CA'] ?? storedLogin(io)?.login.ca ?? null;
+    const rows = resources.flatMap(({ name, kind, accounts }) =>
+      accounts.map(({ account, reachable, line, ...more }) => ({
+        resource: name,
+        kind,
+        account,
+        default: more.default,
+        reachable,
+        line: reachable ? lineOf(line, io, ca) : `sluice request ${name} --role ${account} --for 2h --reason "..."`,
+      })),
+    );
+    if (args.flag('json')) for (const row of rows) io.out(`${JSON.stringify(row)}\n`);
+    else if (rows.length === 0) io.err('no resource is open to you\n');
+    else
+      io.out(
+        columns([
+          ['RESOURCE', 'KIND', 'ACCOUNT', 'ACCESS', 'TYPE'],
+          ...rows.map((row) => [row.resource, row.kind, row.account, row.reachable ? 'yes' : 'ask', visible(row.line)]),
+        ]),
+      );
+    return 0;
+  },
+};
+
+async function chooseProvider(client: ApiClient, wanted: string | undefined): Promise<string> {
+  const { providers } = await client.get<{ readonly providers: readonly { readonly name: string }[] }>('/api/v1/login/providers');
+  const names = providers.map(({ name }) => name);
+  const [first] = names;
+  if (first === undefined) {
+    throw new GatewayError({
+      code: 'provider_unknown',
+      source: 'gateway',
+      phase: 'login',
+      publicMessage: 'this gateway has no identity provider to log in with',
+      hint: 'whoever runs it can issue a token: set SLUICE_URL and SLUICE_TOKEN',
+    });
+  }
+  if (wanted !== undefined && !names.includes(wanted)) throw new UsageError(`--provider is one of ${names.join(', ')}`);
+  if (wanted === undefined && names.length > 1) throw new UsageError(`name one with --provider: ${names.join(', ')}`);
+  return wanted ?? first;
+}
+
+/** Waits on the loopback interface for the code that the browser brings (RFC 8252, 7.3), and redeems it with the verifier. Null: too late. */
+async function byBrowser(client: ApiClient, provider: string, io: Io, open: boolean): Promise<Issued | null> {
+  const verifier = randomBytes(32).toString('base64url');
+  const state = randomBytes(24).toString('base64url');
+  const path = `/${randomBytes(12).toString('base64url')}`;
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  try {
+    const { port } = server.address() as AddressInfo;
+    const arrived = new Promise<string>((resolve) => {
+      server.on('request', (request, response) => {
+        const url = new URL(request.url ?? '/', 'http://127.0.0.1');
+        const code = url.searchParams.get('code');
+        response.setHeader('content-type', 'text/html; charset=utf-8').setHeader('connection', 'close');
+        // Another page may call this port, but knows neither the path nor the state.
+        if (url.pathname !== path || url.searchParams.get('state') !== state || code === null) {
+          response.writeHead(404).end('<!doctype html><title>Sluice</title><p>There is nothing here.');
+          return;
+        }
+        response.end('<!doctype html><title>Sluice</title><h1>Logged in</h1><p>You can close this window and go back to the terminal.');
+        resolve(code);
+      });
+    });
+    const query = new URLSearchParams({
+      provider,
+      redirect: `http://127.0.0.1:${port}${path}`,
+      challenge: createHash('sha256').update(verifier).digest('base64url'),
+      state,
+    });
+    const address = `${client.url}/api/v1/login/begin?${query}`;
+    io.err(`Log in at:\n\n  ${address}\n\nwaiting for the browser ...\n`);
+    if (open) openBrowser(address, io);
+    const code = await inTime(arrived, BROWSER_MS, io);
+    return code === null ? null : await client.post<Issued>('/api/v1/login/code', { code, verifier });
+  } finally {
+    server.close();
+    server.closeAllConnections();
+  }
+}
+
+/** Shows a code, and asks until it was entered (RFC 8628). Null: too late. */
+async function byDevice(client: ApiClient, provider: string, io: Io): Promise<Issued | null> {
+  const begun = await client.post<DeviceBegun>('/api/v1/login/device', { provider });
+  io.err(`Open ${begun.verificationUri} on any machine and enter the code\n\n  ${begun.userCode}\n\n`);
+  if (begun.verificationUriComplete !== null) io.err(`or open ${begun.verificationUriComplete}\n\n`);
+  io.err('waiting ...\n');
+  const end = Date.now() + begun.expiresInSeconds * 1000;
+  let seconds = begun.intervalSeconds;
+  while (Date.now() < end) {
+    if ((await inTime(new Promise<true>(() => {}), seconds * 1000, io)) === null && Date.now() >= end) break;
+    const poll = await client.post<Issued | { readonly state: 'pending'; readonly intervalSeconds: number }>('/api/v1/login/device/poll', {
+      id: begun.id,
+    });
+    if ('token' in poll) return poll;
+    seconds = poll.intervalSeconds;
+  }
+  return null;
+}
+
+/** What the promise gives, or null after so long. A signal ends the wait with an error: nothing was changed by then. */
+async function inTime<T>(promise: Promise<T>, ms: number, io: Io): Promise<T | null> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<null>((resolve) => {
+    timer = setTimeout(() => resolve(null), ms);
+  });
+  const stopped = io.stopped().then((): never => {
+    throw new GatewayError({ code: 'interrupted', source: 'client', phase: 'login', publicMessage: 'interrupted: nobody was logged in' });
+  });
+  try {
+    return await Promise.race([promise, late, stopped]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Where there is a desktop; where not, the address was printed. */
+function openBrowser(address: string, io: Io): void {
+  if ((io.env['DISPLAY'] ?? '') === '' && (io.env['WAYLAND_DISPLAY'] ?? '') === '') return;
+  const child = spawn('xdg-open', [address], { stdio: 'ignore', detached: true });
+  child.on('error', () => {});
+  child.unref();
+}
+
+async function writeFiles(client: ApiClient, io: Io, token: string, ca: string | null): Promise<string[]> {
+  const { resources } = await client.get<Reachable>('/api/v1/resources');
+  const files = resources.flatMap(({ accounts }) => accounts.filter(({ reachable }) => reachable).flatMap((account) => account.files));
+  return writeClientFiles(files, io, { token, ca });
+}
