@@ -124,6 +124,7 @@ export class Relay {
       source: '127.0.0.1:1',
       approvalMode: 'wait',
       grants: [],
+      estimator: { estimate: () => Promise.resolve({ unavailable: 'nobody to ask' }) },
       connection: { socket: await accepted.promise, secure, rest: none },
       upstream: { socket: upstream, secure, rest: none, parameters: new Map(), pid: 1, secret: none },
       onEnd: () => ended.resolve(),

@@ -11,7 +11,12 @@ let stage: AccessStage;
 before(async () => {
   stage = await startAccessStage({
     setup: `create table tasks (id int primary key, body text); insert into tasks select i, 'task ' || i from generate_series(1, 100) i;
-      grant all on tasks to app_rw; grant select on tasks to app_ro`,
+      create function evil(int) returns int language plpgsql immutable as $$ begin raise log 'evil has run'; return $1; end $$;
+      create function evil_equal(int, int) returns bool language sql immutable as 'select evil($1) = $2';
+      create operator === (function = evil_equal, leftarg = int, rightarg = int);
+      create table risky (id int primary key, mark int default evil(1));
+      create view task_view as select id from tasks where id = evil(1);
+      grant all on tasks, risky, task_view to app_rw; grant select on tasks to app_ro`,
     policies: `@id("approval.delete") @approvers("dba") @hint("say why in the ticket")
       forbid (principal, action == Action::"delete", resource) unless { context.approvedBy.contains("dba") };`,
     services: ({ access }) => ({ access: { ...access, approvals } }),
@@ -21,6 +26,7 @@ after(() => stage.stop());
 
 const connect = (more: object = {}): Promise<Wire> => stage.connect('dev+read-write', ['developers'], more);
 const grace = approver('grace');
+/** Rows of `tasks` that are there. */
 const left = async (): Promise<number> => Number((await stage.server.sql('select count(*) from tasks', 'payments'))[0]?.rows[0]?.count);
 const { query, parse, bind, describe, execute, sync } = encode;
 
@@ -47,4 +53,285 @@ test('a query waits, says for what, and runs when it is approved', async () => {
   assert.equal(line?.['text'], 'delete from tasks where id = 1');
   assert.deepEqual(line?.['approvers'], ['grace']);
   assert.deepEqual(line?.['approvedBy'], ['dba']);
+});
+
+test('approvers see how many rows the target expects, and the record that it was asked', async () => {
+  const wire = await connect();
+  const known = approvals.size;
+  wire.send(query('delete from tasks where id between 90 and 99'));
+  const { id, question } = await approvals.nextQuestion(known);
+  assert.ok('rows' in question.estimate && question.estimate.rows >= 1 && question.estimate.rows <= 20, JSON.stringify(question.estimate));
+  await approvals.decide(id, grace, 'deny', 'no');
+  await wire.cycle();
+  const { sid } = question;
+  const explain = await stage.recorded((line) => line.sid === sid && line.type === 'intent' && line['kind'] === 'explain');
+  assert.equal(explain['text'], 'delete from tasks where id between 90 and 99');
+  await stage.recorded((line) => line.type === 'result' && line['intent'] === explain.seq && line['status'] === 'ok');
+  await wire.end();
+});
+
+for (const [what, text, why] of [
+  ['a function of somebody', 'delete from tasks where id = evil(1)', /calls a function/],
+  ['a view', 'delete from tasks where id in (select id from task_view)', /code that was made in the database/],
+  ['a table whose default calls a function of somebody', 'delete from risky where id = 1', /code that was made in the database/],
+  ['an operator of somebody', 'delete from tasks where id === 1', /operator of that name/],
+  ['several statements', 'delete from tasks where id = 1; delete from tasks where id = 2', /more than one statement/],
+] as const) {
+  test(`no estimate where planning might run ${what}`, async () => {
+    const wire = await connect();
+    const known = approvals.size;
+    wire.send(query(text));
+    const { id, question } = await approvals.nextQuestion(known);
+    assert.match('unavailable' in question.estimate ? question.estimate.unavailable : JSON.stringify(question.estimate), why);
+    await approvals.decide(id, grace, 'deny', '');
+    assert.equal((await wire.cycle()).errors[0]?.['C'], '42501');
+    await wire.end();
+    assert.doesNotMatch(stage.server.log(), /evil has run/);
+  });
+}
+
+test('denied: the client is told by whom and why, and the connection goes on', async () => {
+  const wire = await connect();
+  const known = approvals.size;
+  const before = await left();
+  wire.send(query('delete from tasks where id = 2'), query('select 1'));
+  const { id } = await approvals.nextQuestion(known);
+  await approvals.decide(id, grace, 'deny', 'not before the backup');
+  const { errors, status } = await wire.cycle();
+  assert.equal(errors[0]?.['C'], '42501');
+  assert.match(errors[0]?.['M'] ?? '', new RegExp(`${id} was denied by grace: not before the backup`));
+  assert.match(errors[0]?.['H'] ?? '', /asks again/);
+  assert.equal(status, 'I');
+  assert.deepEqual((await wire.cycle()).rows, [['1']]);
+  assert.equal(await left(), before);
+  await wire.end();
+  const line = await stage.recorded((one) => one.type === 'deny' && one['approval'] === id);
+  assert.equal(line['outcome'], 'denied');
+  assert.equal(line['text'], 'delete from tasks where id = 2');
+  assert.deepEqual(line['policies'], ['approval.delete']);
+});
+
+test('expired: nothing runs', async () => {
+  const wire = await connect();
+  const known = approvals.size;
+  wire.send(query('delete from tasks where id = 3'));
+  const { id } = await approvals.nextQuestion(known);
+  approvals.expire(id);
+  const { errors } = await wire.cycle();
+  assert.equal(errors[0]?.['C'], '42501');
+  assert.match(errors[0]?.['M'] ?? '', /in time/);
+  await wire.end();
+});
+
+test('a cancel request withdraws it, and never reaches the target', async () => {
+  const wire = await connect();
+  const known = approvals.size;
+  wire.send(query('delete from tasks where id = 4'));
+  const { id } = await approvals.nextQuestion(known);
+  assert.equal((await wire.next()).name, 'NoticeResponse');
+  await wire.cancel();
+  const { errors, status } = await wire.cycle();
+  assert.equal(errors[0]?.['C'], '57014');
+  assert.equal(status, 'I');
+  assert.equal((await approvals.get(id))?.state, 'cancelled');
+  assert.deepEqual((await wire.query('select 2')).rows, [['2']]);
+  await wire.end();
+});
+
+test('a client that leaves while it waits has lost its request', async () => {
+  const wire = await connect();
+  const known = approvals.size;
+  const before = await left();
+  wire.send(query('delete from tasks where id = 5'));
+  const { id, question } = await approvals.nextQuestion(known);
+  assert.equal((await wire.next()).name, 'NoticeResponse');
+  wire.destroy();
+  await stage.recorded((line) => line.sid === question.sid && line.type === 'session' && line['event'] === 'end');
+  assert.equal((await approvals.get(id))?.state, 'lost');
+  const denied = await stage.recorded((line) => line.sid === question.sid && line.type === 'deny');
+  assert.equal(denied['outcome'], 'lost');
+  assert.equal(await left(), before);
+});
+
+test('values are approved, and each Bind by itself; Parse and Describe pass', async () => {
+  const wire = await connect();
+  let known = approvals.size;
+  const before = await left();
+  wire.send(parse({ name: 'd', text: 'delete from tasks where id = $1' }), describe('S', 'd'), sync());
+  const described = await wire.cycle();
+  assert.deepEqual(
+    described.messages.map((message) => message.name),
+    ['ParseComplete', 'ParameterDescription', 'NoData', 'ReadyForQuery'],
+  );
+  assert.equal(approvals.size, known);
+  wire.send(bind({ statement: 'd', values: ['6'] }), describe('P', ''), execute(), sync(), query("select 'behind'"));
+  const first = await approvals.nextQuestion(known);
+  assert.equal(first.question.statement, 'delete from tasks where id = $1');
+  assert.deepEqual(first.question.params, ['6']);
+  assert.ok('rows' in first.question.estimate, JSON.stringify(first.question.estimate));
+  assert.equal(first.question.mode, 'wait');
+  await approvals.decide(first.id, grace, 'approve', '');
+  assert.deepEqual((await wire.cycle()).tags, ['DELETE 1']);
+  assert.deepEqual((await wire.cycle()).rows, [['behind']]);
+  known = approvals.size;
+  wire.send(bind({ statement: 'd', values: ['7'] }), execute(), sync());
+  const second = await approvals.nextQuestion(known);
+  assert.deepEqual(second.question.params, ['7']);
+  await approvals.decide(second.id, grace, 'deny', '');
+  assert.equal((await wire.cycle()).errors[0]?.['C'], '42501');
+  assert.equal(await left(), before - 1);
+  await wire.end();
+  const parsed = stage.record().find((line) => line['kind'] === 'parse' && line['name'] === 'd');
+  assert.equal(parsed?.['approval'], 'needed');
+  const bound = stage.record().find((line) => line['kind'] === 'bind' && line['approval'] === first.id);
+  assert.equal(bound?.['stmt'], parsed?.seq);
+});
+
+test('two approvals in one pipeline: the second is in a transaction that the first has opened, and is refused until approved', async () => {
+  const wire = await connect();
+  const known = approvals.size;
+  const before = await left();
+  wire.send(
+    parse({ name: 'p', text: 'delete from tasks where id = $1' }),
+    bind({ statement: 'p', values: ['8'] }),
+    execute(),
+    bind({ statement: 'p', values: ['9'] }),
+    execute(),
+    sync(),
+  );
+  const first = await approvals.nextQuestion(known);
+  assert.equal(first.question.mode, 'wait');
+  await approvals.decide(first.id, grace, 'approve', '');
+  const second = await approvals.nextQuestion(known + 1);
+  assert.equal(second.question.mode, 'retry');
+  const { errors, tags } = await wire.cycle();
+  assert.deepEqual(tags, ['DELETE 1']);
+  assert.match(errors[0]?.['M'] ?? '', new RegExp(`denied until approved by "dba": request ${second.id}`));
+  assert.equal(await left(), before, 'the group failed as one');
+  await wire.end();
+});
+
+test('in a transaction: refused at once, and once approved it runs once, exactly as it was', async () => {
+  const wire = await connect();
+  const known = approvals.size;
+  const before = await left();
+  await wire.query('begin');
+  const refused = await wire.extended('delete from tasks where id = $1', ['10']);
+  const { id, question } = await approvals.nextQuestion(known);
+  assert.equal(question.mode, 'retry');
+  assert.equal(refused.errors[0]?.['C'], '42501');
+  assert.match(refused.errors[0]?.['H'] ?? '', /roll back.*https:/);
+  assert.equal(refused.status, 'E');
+  // In an aborted transaction nobody is asked again.
+  assert.equal((await wire.extended('delete from tasks where id = $1', ['10'])).errors[0]?.['C'], '25P02');
+  await wire.query('rollback');
+  assert.equal(approvals.size, known + 1);
+  await approvals.decide(id, grace, 'approve', '');
+  // Another value, another text, another user: not what was approved.
+  const other = await stage.connect('eve+read-write', ['developers'], { parameters: { options: '-c sluice.approval=retry' } });
+  assert.equal((await other.extended('delete from tasks where id = $1', ['10'])).errors[0]?.['C'], '42501');
+  await other.end();
+  await wire.query('begin');
+  assert.equal((await wire.extended('delete from tasks where id = $1', ['11'])).errors[0]?.['C'], '42501');
+  await wire.query('rollback');
+  await wire.query('begin');
+  assert.equal((await wire.extended('delete from tasks  where id = $1', ['10'])).errors[0]?.['C'], '42501');
+  await wire.query('rollback');
+  assert.equal((await approvals.get(id))?.state, 'approved');
+  await wire.query('begin');
+  assert.deepEqual((await wire.extended('delete from tasks where id = $1', ['10'])).tags, ['DELETE 1']);
+  assert.equal((await approvals.get(id))?.state, 'used');
+  assert.equal((await wire.extended('delete from tasks where id = $1', ['10'])).errors[0]?.['C'], '42501');
+  await wire.query('rollback');
+  assert.equal(await left(), before);
+  await wire.end();
+});
+
+test('a driver that cannot wait asks for retry by a start-up option, which the server never sees', async () => {
+  const wire = await connect({ parameters: { options: '-c sluice.approval=retry -c statement_timeout=12345' } });
+  const known = approvals.size;
+  const { errors, status } = await wire.query('delete from tasks where id = 12');
+  const { question } = await approvals.nextQuestion(known);
+  assert.equal(question.mode, 'retry');
+  assert.equal(errors[0]?.['C'], '42501');
+  assert.equal(status, 'I');
+  assert.deepEqual((await wire.query('show statement_timeout')).rows, [['12345ms']]);
+  await wire.end();
+  await assert.rejects(connect({ parameters: { options: '-c sluice.approval=never' } }), /"sluice.approval" takes wait or retry/);
+});
+
+test('PREPARE by SQL passes; EXECUTE asks with the text and its values', async () => {
+  const wire = await connect();
+  const known = approvals.size;
+  assert.deepEqual((await wire.query('prepare gone (int) as delete from tasks where id = $1')).tags, ['PREPARE']);
+  wire.send(query('execute gone (13)'));
+  const { id, question } = await approvals.nextQuestion(known);
+  assert.equal(question.statement, 'execute gone (13)\nprepare gone (int) as delete from tasks where id = $1');
+  await approvals.decide(id, grace, 'approve', '');
+  assert.deepEqual((await wire.cycle()).tags, ['DELETE 1']);
+  const around = await wire.query('create temp table t as execute gone (14)');
+  assert.notEqual(around.errors.length, 0);
+  assert.equal(approvals.size, known + 1);
+  await wire.end();
+});
+
+test('a row budget ends a session whose rows are more', async () => {
+  const wire = await connect();
+  let known = approvals.size;
+  const before = await left();
+  wire.send(query('delete from tasks where id between 20 and 29 returning id'));
+  const first = await approvals.nextQuestion(known);
+  await approvals.decide(first.id, grace, 'approve', '', 10);
+  assert.equal((await wire.cycle()).rows.length, 10);
+  assert.equal(await left(), before - 10);
+  known = approvals.size;
+  // A write without rows, by the extended protocol: known when it is done, and its Sync has waited.
+  wire.send(parse({ text: 'delete from tasks where id between 30 and 39' }), bind(), execute(), sync());
+  const second = await approvals.nextQuestion(known);
+  await approvals.decide(second.id, grace, 'approve', '', 9);
+  const { errors, status } = await wire.cycle();
+  assert.equal(status, '');
+  assert.equal(errors[0]?.['S'], 'FATAL');
+  assert.equal(errors[0]?.['C'], '54000');
+  assert.match(errors[0]?.['M'] ?? '', /more than the 9 rows that were approved/);
+  await wire.ended();
+  const intent = await stage.recorded((line) => line.type === 'intent' && line['approval'] === second.id);
+  const result = await stage.recorded((line) => line.type === 'result' && line['intent'] === intent.seq);
+  assert.equal(result['status'], 'aborted');
+  assert.equal(await left(), before - 10, 'rolled back');
+});
+
+test('what is sent behind a waiting statement stays in bounded memory, and runs afterwards', async () => {
+  const wire = await connect();
+  const known = approvals.size;
+  wire.send(query('delete from tasks where id = 40'));
+  const { id } = await approvals.nextQuestion(known);
+  const long = query(`select '${'x'.repeat(100_000)}'`);
+  let taken = 0;
+  for (let i = 0; i < 300; i++) wire.socket.write(long, () => taken++);
+  wire.send(query("select 'last'"));
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assert.ok(taken < 300, 'the gateway stopped reading');
+  await approvals.decide(id, grace, 'approve', '');
+  for (;;) {
+    const cycle = await wire.cycle();
+    assert.notEqual(cycle.status, '');
+    if (cycle.rows[0]?.[0] === 'last') break;
+  }
+  await wire.end();
+});
+
+test('a gateway that ends while a statement waits says so, and nothing ran', async () => {
+  const wire = await connect();
+  const known = approvals.size;
+  const before = await left();
+  wire.send(query('delete from tasks where id = 41'));
+  const { id } = await approvals.nextQuestion(known);
+  assert.equal((await wire.next()).name, 'NoticeResponse');
+  const closed = stage.gateway.close(5000);
+  const { errors, status } = await wire.cycle();
+  assert.deepEqual([errors[0]?.['S'], errors[0]?.['C'], status], ['FATAL', '57P01', '']);
+  await closed;
+  assert.equal((await approvals.get(id))?.state, 'lost');
+  assert.equal(await left(), before);
 });

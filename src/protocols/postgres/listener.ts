@@ -7,6 +7,7 @@ import type { Operation, Principal } from '../../policy/model.ts';
 import { jsonString } from '../../recording/json.ts';
 import type { ProtocolListener, ProtocolServices } from '../protocol.ts';
 import { CancelKeys } from './cancel.ts';
+import { Estimator } from './estimate.ts';
 import { IdleWatch } from './idle.ts';
 import { ClientLogin, sourceAddress } from './login.ts';
 import { loginError, recordRefusal, recordStart, recordUnopened } from './login-record.ts';
@@ -183,13 +184,14 @@ class PostgresListener implements ProtocolListener {
     try {
       await pool.catalog.fresh();
       pool.warnOfMissing(services);
-      const upstream = await connectUpstream({
+      const upstreamLogin = {
         resource,
         user: account.user,
         password: services.secret(account.password),
         settings: settings.settings,
         timeoutMs: config.limits.loginSeconds * 1000,
-      });
+      };
+      const upstream = await connectUpstream(upstreamLogin);
       if (login.socket.destroyed || this.#draining) {
         upstream.socket.destroy();
         throw new GatewayError({ code: 'client_lost', source: 'client', phase: 'login', publicMessage: 'the client left during log-in' });
@@ -204,6 +206,7 @@ class PostgresListener implements ProtocolListener {
         source,
         approvalMode: settings.own.approval,
         grants: chosen.grants,
+        estimator: new Estimator(services, upstreamLogin, sid),
         classifier: pool.classifier(services.policy(), chosen.principal, target),
         catalog: pool.catalog,
         connection: login,

@@ -12,6 +12,7 @@ import type { Catalog } from './catalog.ts';
 import type { Classifier } from './classifier.ts';
 import { ClientMessages } from './client-messages.ts';
 import { ClientPump } from './client-pump.ts';
+import type { Estimator } from './estimate.ts';
 import { PgLiveSession } from './live-session.ts';
 import type { ClientConnection } from './login.ts';
 import { terminate } from './messages.ts';
@@ -34,6 +35,8 @@ export interface SessionOptions {
   readonly approvalMode: ApprovalMode;
   /** Ids of the grants that it stands on. */
   readonly grants: readonly string[];
+  /** How many rows something would touch, for approvers. */
+  readonly estimator: Pick<Estimator, 'estimate'>;
   readonly classifier: Classifier;
   readonly catalog: Catalog;
   readonly connection: ClientConnection;
@@ -62,7 +65,7 @@ export class PgSession implements Cancellable {
     state.lastActive = this.#startedAt;
     this.#approvals = new ApprovalGate(
       state,
-      () => Promise.resolve({ unavailable: 'not asked' }),
+      (operation) => options.estimator.estimate(operation, state.parameters.get('search_path')),
       () => {
         state.client.poke();
         state.client.resume();
