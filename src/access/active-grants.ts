@@ -1,7 +1,7 @@
 import { GatewayError } from '../errors.ts';
 import type { Principal } from '../policy/model.ts';
 import type { GrantRow } from './grant-rows.ts';
-import type { Grant, LiveSessions } from './model.ts';
+import type { Grant, LiveSession, LiveSessions } from './model.ts';
 import type { Schedule } from './schedule.ts';
 
 /** What is needed of a grant to count its holder into its group. */
@@ -65,6 +65,11 @@ export class ActiveGrants {
     for (const row of rows) this.set(row.id, row);
   }
 
+  recheck(session: LiveSession): void {
+    const now = this.#options.now();
+    if (session.grants.some((id) => (this.#grants.get(id)?.expiresAt ?? 0) <= now)) session.end(ended('expired'));
+  }
+
   close(): void {
     this.#forgetTimer();
     this.#grants.clear();
@@ -90,14 +95,16 @@ export class ActiveGrants {
   }
 
   #endSessions(id: Grant['id'], how: 'expired' | 'revoked'): void {
-    const error = new GatewayError({
-      code: `grant_${how}`,
-      source: 'gateway',
-      phase: 'decide',
-      publicMessage:
-        how === 'expired' ? 'the grant that this session stands on has expired' : 'the grant that this session stands on was revoked',
-      hint: 'ask for another one to go on',
-    });
-    for (const session of this.#options.live.list()) if (session.grants.includes(id)) session.end(error);
+    for (const session of this.#options.live.list()) if (session.grants.includes(id)) session.end(ended(how));
   }
+}
+
+function ended(how: 'expired' | 'revoked'): GatewayError {
+  return new GatewayError({
+    code: `grant_${how}`,
+    source: 'gateway',
+    phase: 'decide',
+    publicMessage: `the grant that this session stands on ${how === 'expired' ? 'has expired' : 'was revoked'}`,
+    hint: 'ask for another one to go on',
+  });
 }

@@ -7,6 +7,8 @@ export interface WaitingStore {
   /** As of StoreApprovals: null when it is in none of the states any more. */
   move(id: string, from: readonly ApprovalState[], to: ApprovalState): Promise<Approval | null>;
   get(id: string): Promise<Approval | null>;
+  /** Which of these are not pending any more. */
+  decided(ids: readonly string[]): Promise<readonly string[]>;
 }
 
 export interface WaitingOptions {
@@ -59,11 +61,13 @@ export class Waiting {
 
   /** One request, or all with ''. */
   check(id: string): void {
-    for (const [key, waiter] of this.#waiters) if (id === '' || key === id) this.#spawn(this.#look(key, waiter));
+    const waiters: Iterable<readonly [string, Waiter | undefined]> = id === '' ? [...this.#waiters] : [[id, this.#waiters.get(id)]];
+    for (const [key, waiter] of waiters) if (waiter !== undefined) this.#spawn(this.#look(key, waiter));
   }
 
-  /** Tells the store what it could not be told before. */
+  /** Looks for decisions of which no notification came, and tells the store what it could not be told before. */
   async tidy(): Promise<void> {
+    if (this.#waiters.size > 0) for (const id of await this.#store.decided([...this.#waiters.keys()])) this.check(id);
     for (const [id, state] of [...this.#untold]) {
       await this.#store.move(id, ['pending', 'approved'], state);
       this.#untold.delete(id);
@@ -77,7 +81,7 @@ export class Waiting {
   /** Ends all that waits, and resolves when the store knows. */
   async close(): Promise<void> {
     this.giveUp();
-    while (this.#work.size > 0) await Promise.all(this.#work);
+    while (this.#work.size > 0) await Promise.allSettled(this.#work);
   }
 
   async #look(id: string, waiter: Waiter): Promise<void> {

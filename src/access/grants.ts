@@ -6,7 +6,7 @@ import { ActiveGrants } from './active-grants.ts';
 import { newRequestId } from './approval-rows.ts';
 import type { AccessLog, Audit } from './audit.ts';
 import { grantsWithVotes, grantView } from './grant-rows.ts';
-import type { Grant, GrantState, Grants, LiveSessions } from './model.ts';
+import type { Grant, GrantState, Grants, LiveSession, LiveSessions } from './model.ts';
 import type { Schedule } from './schedule.ts';
 import { approved, castVote, refusal, samePerson, voteRow, votesOf } from './votes.ts';
 
@@ -38,6 +38,8 @@ export class StoreGrants implements Grants {
   readonly #active: ActiveGrants;
   readonly #used = new Map<string, number>();
   readonly #work = new Set<Promise<unknown>>();
+  /** Looks at the store one after another: an older answer must not come after a newer one. */
+  #last: Promise<void> = Promise.resolve();
 
   constructor(options: GrantOptions) {
     this.#options = options;
@@ -180,12 +182,20 @@ export class StoreGrants implements Grants {
 
   /** Another gateway, or this one, has changed a grant; with '' any may have changed. */
   changed(id: string): void {
-    this.#spawn(id === '' ? this.load() : this.#reload(id));
+    this.#spawn(id === '' ? this.load() : this.#inOrder(() => this.#reload(id)));
   }
 
   /** Takes over what is in force. */
-  async load(): Promise<void> {
-    this.#active.replace(await this.#options.store.db.selectFrom('grants').selectAll().where('state', '=', 'active').execute());
+  load(): Promise<void> {
+    const { db } = this.#options.store;
+    return this.#inOrder(async () =>
+      this.#active.replace(await db.selectFrom('grants').selectAll().where('state', '=', 'active').execute()),
+    );
+  }
+
+  /** Ends a session whose grants are not in force any more: they may have ended while it began. */
+  recheck(session: LiveSession): void {
+    this.#active.recheck(session);
   }
 
   /** What time has ended; by whichever gateway looks first. */
@@ -247,6 +257,12 @@ export class StoreGrants implements Grants {
     const usual = decision.kind === 'approve' ? decision : ask({ role, seconds, breakGlass: false });
     const groups = usual.kind === 'approve' ? usual.approvers : [{ group: CONFIRMING_GROUP, needed: CONFIRMERS }];
     return { state: 'active', approvers: groups.map(({ group, needed }) => ({ group, needed: Math.max(needed, CONFIRMERS) })), policies };
+  }
+
+  #inOrder(work: () => Promise<void>): Promise<void> {
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => {});
+    return done;
   }
 
   async #reload(id: string): Promise<void> {

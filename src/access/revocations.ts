@@ -2,7 +2,7 @@ import { GatewayError } from '../errors.ts';
 import type { Principal } from '../policy/model.ts';
 import type { Store } from '../store/model.ts';
 import type { AccessLog, Audit } from './audit.ts';
-import type { LiveSessions, Revocations } from './model.ts';
+import type { LiveSession, LiveSessions, Revocations } from './model.ts';
 
 export interface RevocationOptions {
   readonly store: Store;
@@ -85,7 +85,8 @@ export class StoreRevocations implements Revocations {
       .onConflict((conflict) => conflict.doNothing())
       .returning('id')
       .executeTakeFirst();
-    if (inserted === undefined) return;
+    // Revoked before, maybe on another gateway a moment ago.
+    if (inserted === undefined) return this.load();
     this.#revoked = new Set([...this.#revoked, key(kind, id)]);
     this.#endSessions();
     this.#note('revoked', kind, id, user, by, reason);
@@ -110,6 +111,11 @@ export class StoreRevocations implements Revocations {
       { kind, of: id, by: who, reason },
       { kind, id, by: who.name, reason },
     );
+  }
+
+  /** Ends a session whose principal was revoked while it began. */
+  recheck(session: LiveSession): void {
+    if (this.#has(session.principal)) session.end(revoked());
   }
 
   #has(principal: Principal): boolean {

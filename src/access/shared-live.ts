@@ -11,6 +11,8 @@ export interface SharedLiveOptions {
   readonly audit: Audit;
   readonly local: LocalSessions;
   readonly schedule: Schedule;
+  /** Looks once more whether a session that has just begun may go on. */
+  readonly recheck: (session: LiveSession) => void;
   readonly log: AccessLog;
 }
 
@@ -33,7 +35,11 @@ export class SharedSessions implements LiveSessions {
   }
 
   add(session: LiveSession): () => void {
-    return this.#options.local.add(session);
+    const { local, recheck } = this.#options;
+    const forget = local.add(session);
+    // Between its log-in and now what it stands on may have been taken back, when it was in no list yet. Not at once: it is being made.
+    queueMicrotask(() => recheck(session));
+    return forget;
   }
 
   list(): readonly LiveSession[] {

@@ -6,6 +6,8 @@ import { PGlite } from '@electric-sql/pglite';
 export interface EmbeddedSettings {
   readonly dataDir: string;
   readonly channel: string;
+  /** Makes the files of a new database, and ends. */
+  readonly initialize: boolean;
 }
 
 export type EmbeddedRequest =
@@ -20,7 +22,7 @@ export type EmbeddedAnswer =
 /** The control state is small: what counts is the memory it costs beside the gateway. */
 const SETTINGS = ['shared_buffers = 4MB', 'max_wal_size = 32MB', 'min_wal_size = 32MB', 'work_mem = 1MB', 'maintenance_work_mem = 8MB'];
 
-const { dataDir, channel } = workerData as EmbeddedSettings;
+const { dataDir, channel, initialize } = workerData as EmbeddedSettings;
 const port = parentPort;
 if (port === null) throw new Error('this is the entry of a worker thread');
 const answer = (message: EmbeddedAnswer): void => port.postMessage(message);
@@ -28,14 +30,21 @@ const answer = (message: EmbeddedAnswer): void => port.postMessage(message);
 let database: PGlite | null = null;
 try {
   database = await PGlite.create({ dataDir, postgresqlconf: SETTINGS });
-  await database.listen(channel, (notification) => answer({ notification }));
+  if (initialize) {
+    await database.close();
+    database = null;
+  } else {
+    await database.listen(channel, (notification) => answer({ notification }));
+  }
   answer({ id: 0, command: '', rowCount: 0, rows: [] });
 } catch (error) {
   answer({ id: 0, error: describe(error) });
-  port.close();
+  database = null;
 }
 
-if (database !== null) {
+if (database === null) {
+  port.close();
+} else {
   const open = database;
   // Requests wait for one another: two at once would share the one session.
   let last: Promise<void> = Promise.resolve();

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +13,7 @@ import type { Decision, PolicyEngine, Principal } from '../../src/policy/model.t
 import type { LineType, Recorder } from '../../src/recording/model.ts';
 import type { Store } from '../../src/store/model.ts';
 import { openStore } from '../../src/store/open.ts';
+import type { Postgres } from './postgres.ts';
 
 /** What the tests of the control side share: a clock of their own, a record in memory, gateways over one store. */
 
@@ -19,12 +21,21 @@ import { openStore } from '../../src/store/open.ts';
 export class TestClock {
   #now = Date.UTC(2026, 0, 31, 12);
   readonly #timers = new Set<{ readonly at: number; readonly run: () => void }>();
+  #onScheduled: (() => void)[] = [];
   readonly now = (): number => this.#now;
   readonly schedule: Schedule = (ms, run) => {
     const timer = { at: this.#now + ms, run };
     this.#timers.add(timer);
+    for (const resolve of this.#onScheduled.splice(0)) resolve();
     return () => this.#timers.delete(timer);
   };
+
+  /** Lets `ms` pass, and resolves when what that started has set its next timer. */
+  async advanceUntilScheduled(ms: number): Promise<void> {
+    const scheduled = new Promise<void>((resolve) => this.#onScheduled.push(resolve));
+    this.advance(ms);
+    await scheduled;
+  }
 
   advance(ms: number): void {
     const end = this.#now + ms;
@@ -86,6 +97,8 @@ export interface TestGateway {
   readonly live: LocalSessions;
   readonly record: TestRecorder;
   readonly events: LiveEvent[];
+  /** Stops its clock: as if the process had died. */
+  forget(): void;
   /** Resolves with the next event for which `wanted` holds, or one that was already there. */
   event(wanted: (event: LiveEvent) => boolean): Promise<LiveEvent>;
 }
@@ -121,6 +134,7 @@ export interface TestGatewayOptions {
 export async function gatewayOver(store: Store, options: TestGatewayOptions): Promise<TestGateway> {
   const { name, clock } = options;
   const record = new TestRecorder();
+  let dead = false;
   const live = new LocalSessions();
   const bus = new EventBus(name, clock.now, (error) => {
     throw error;
@@ -137,7 +151,7 @@ export async function gatewayOver(store: Store, options: TestGatewayOptions): Pr
     gateway: name,
     process: options.process ?? name,
     now: clock.now,
-    schedule: clock.schedule,
+    schedule: (ms, run) => clock.schedule(ms, () => dead || run()),
     log: quiet,
   });
   const event = (wanted: (event: LiveEvent) => boolean): Promise<LiveEvent> => {
@@ -151,7 +165,10 @@ export async function gatewayOver(store: Store, options: TestGatewayOptions): Pr
       });
     });
   };
-  return { access, store, live, record, events, event };
+  const forget = (): void => {
+    dead = true;
+  };
+  return { access, store, live, record, events, event, forget };
 }
 
 /** A data directory that `remove` takes away. */
@@ -165,6 +182,18 @@ export const TEST_KEY = Buffer.alloc(32, 7).toString('base64');
 
 export function testStore(url: string, dataDir: string, clock: TestClock, key = TEST_KEY): Promise<Store> {
   return openStore({ url, dataDir, log: quiet, now: clock.now, env: { SLUICE_STORE_KEY: key } });
+}
+
+/** For assert.rejects: a GatewayError of that code. */
+export function refusedWith(code: string): (error: unknown) => boolean {
+  return (error) => {
+    assert.equal((error as { code?: unknown }).code, code, String(error));
+    return true;
+  };
+}
+
+export function urlOf(server: Postgres): string {
+  return `postgres://postgres:${server.password}@${server.host}:${server.port}/postgres`;
 }
 
 export function person(name: string, groups: readonly string[] = [], issuer = 'idp'): Principal {
