@@ -46,8 +46,11 @@ const NAME_TABLE: ReadonlySet<string> = new Set(['prepare', 'execute', 'dealloca
 const CACHE_BYTES = 32 * 1024 * 1024;
 /** Statements and objects of one text, each of which policy decides on: a tenth of a second or so on the event loop. */
 const MAX_PARTS = 10_000;
-/** Texts from this length on are parsed on the pool: a millisecond or so of parsing. */
-const POOL_BYTES = 64 * 1024;
+/**
+ * Texts from this length on are analyzed on the pool. One of this length can hold hundreds of statements or operators, which take
+ * milliseconds; a round trip to the pool takes a tenth of one.
+ */
+export const POOL_BYTES = 4 * 1024;
 
 /** Classifies and decides statements for one principal on one target account, and remembers what it found. */
 export class Classifier {
@@ -91,24 +94,29 @@ export class Classifier {
     }
     this.counters.misses++;
     const found = this.#analyze(Buffer.from(bytes.subarray(from, to)), catalog);
-    const byShape = shape !== 0 && found.statements.length > 0 && !found.statements.some((statement) => statement.literalsMatter);
-    this.#remember(byShape ? shape : key, found, catalog.version);
+    this.#remember(shape, key, found, catalog.version);
     return found;
   }
 
   /**
    * Has a long text analyzed on the pool, so that it does not hold the event loop. Null when that is not needed: it is short,
-   * or known, or there is no pool. Afterwards `classify` finds it.
+   * or known, or there is no pool. Afterwards `classify` finds it, unless the catalog has changed meanwhile: then ask again.
    */
   prepare(bytes: Buffer, from: number, to: number, catalog: CatalogSnapshot): Promise<void> | null {
-    if (this.#pool === null || to - from < POOL_BYTES || this.#byText.has(bytes.toString('latin1', from, to))) return null;
+    if (this.#pool === null || to - from < POOL_BYTES) return null;
+    if (catalog.version !== this.#catalogVersion) this.#forget(catalog.version);
+    const shape = statementShape(bytes, from, to - from);
+    if (shape !== 0 && this.#byShape.has(shape)) return null;
+    const key = bytes.toString('latin1', from, to);
+    if (this.#byText.has(key)) return null;
     const length = to - from;
     const memory = new SharedArrayBuffer(length);
     const text = Buffer.from(memory);
     bytes.copy(text, 0, from, to);
     return this.#pool.analyze({ memory, length, catalog: catalog.native }).then(({ analysis, lineage }) => {
+      if (catalog.version !== this.#catalogVersion) return;
       const found = this.#decided(text, JSON.parse(analysis) as Analysis, catalog, JSON.parse(lineage) as Lineage);
-      this.#remember(text.toString('latin1'), found, catalog.version);
+      this.#remember(shape, key, found, catalog.version);
     });
   }
 
@@ -121,14 +129,16 @@ export class Classifier {
     return classified.lineage;
   }
 
-  #remember(key: number | string, found: Classified, version: number): void {
+  /** By its shape where literals make no difference, else by its text. */
+  #remember(shape: number, text: string, found: Classified, version: number): void {
     this.#bytes += 2 * found.text.length + 1024;
     if (this.#bytes > CACHE_BYTES) {
       this.#forget(version);
       this.#bytes = 2 * found.text.length + 1024;
     }
-    if (typeof key === 'number') this.#byShape.set(key, found);
-    else this.#byText.set(key, found);
+    const byShape = shape !== 0 && found.statements.length > 0 && !found.statements.some((statement) => statement.literalsMatter);
+    if (byShape) this.#byShape.set(shape, found);
+    else this.#byText.set(text, found);
   }
 
   #forget(version: number): void {
@@ -149,7 +159,13 @@ export class Classifier {
         text,
         [],
         {
-          ...deny(this.#engine, 'sluice.unparsed', 'unparsed', 'the statement could not be parsed, so it was not forwarded', analysis.error),
+          ...deny(
+            this.#engine,
+            'sluice.unparsed',
+            'unparsed',
+            'the statement could not be parsed, so it was not forwarded',
+            analysis.error,
+          ),
           ...(analysis.position === undefined ? {} : { position: analysis.position }),
         },
         'unparsed',
@@ -261,7 +277,8 @@ export class Classifier {
     // Names are the client's own words, and may be made of digits.
     if (paths.length > 0) members += this.#mask(`,"objects":[${paths.join(',')}]`);
     // Of what needs approval the line says which policies decided in the end.
-    if (decision.policies.length > 0 && decision.kind !== 'approve') members += `,"policies":[${decision.policies.map(jsonString).join(',')}]`;
+    if (decision.policies.length > 0 && decision.kind !== 'approve')
+      members += `,"policies":[${decision.policies.map(jsonString).join(',')}]`;
     return {
       decision,
       statements,

@@ -1,8 +1,6 @@
+import { POOL_BYTES } from './classifier.ts';
 import { cstringEnd, Front } from './messages.ts';
 import type { SessionState } from './session-state.ts';
-
-/** Messages from this length on may hold a text that the classifier wants to have analyzed elsewhere. */
-const LONG_MESSAGE = 64 * 1024;
 
 /** Says which messages of the client have to wait, and sets going what they wait for. */
 export class ClientGate {
@@ -25,7 +23,7 @@ export class ClientGate {
       if (replies.length === 0) this.#refreshCatalog();
       return true;
     }
-    if (total > LONG_MESSAGE && this.#preparesText(type, bytes, at, at + total)) return true;
+    if (total > POOL_BYTES && this.#preparesText(type, bytes, at, at + total)) return true;
     if (replies.length === 0) return false;
     // Data before the server asked for it could not be told from what it will ignore.
     if ((type === Front.CopyData || type === Front.CopyDone || type === Front.CopyFail) && state.copyIn === null) return true;
@@ -70,7 +68,8 @@ export class ClientGate {
     if (this.#preparing) return true;
     const from = type === Front.Query ? at + 5 : cstringEnd(bytes, at + 5, end) + 1;
     const to = from === 0 ? -1 : cstringEnd(bytes, from, end);
-    const work = to === -1 ? null : this.#state.classifier.prepare(bytes, from, to, this.#state.snapshot());
+    const snapshot = this.#state.snapshot();
+    const work = to === -1 ? null : this.#state.classifier.prepare(bytes, from, to, snapshot);
     if (work === null) return false;
     this.#preparing = true;
     work.then(
@@ -78,7 +77,12 @@ export class ClientGate {
         this.#preparing = false;
         this.#goOn();
       },
-      (error: unknown) => this.#fail(error),
+      (error: unknown) => {
+        this.#preparing = false;
+        // A snapshot that is replaced cannot be read under any more: the text is prepared again under the new one.
+        if (this.#state.catalog.current !== snapshot) this.#goOn();
+        else this.#fail(error);
+      },
     );
     return true;
   }
