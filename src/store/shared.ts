@@ -162,8 +162,6 @@ class SharedBackend implements Backend {
         },
       );
     }, afterMs);
-    // A gateway that has nothing else to do may end.
-    this.#retry.unref();
   }
 
   async #subscribe(): Promise<void> {

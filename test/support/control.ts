@@ -192,8 +192,8 @@ export function refusedWith(code: string): (error: unknown) => boolean {
   };
 }
 
-export function urlOf(server: Postgres): string {
-  return `postgres://postgres:${server.password}@${server.host}:${server.port}/postgres`;
+export function urlOf(server: Postgres, database = 'postgres'): string {
+  return `postgres://postgres:${server.password}@${server.host}:${server.port}/${database}`;
 }
 
 export function person(name: string, groups: readonly string[] = [], issuer = 'idp'): Principal {
