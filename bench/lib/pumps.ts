@@ -66,6 +66,7 @@ export class Pumps {
   constructor(scene: Scene) {
     this.state = new SessionState({
       ...scene,
+      classifier: () => scene.classifier,
       sid: 'bench',
       source: '127.0.0.1:1',
       parameters: new Map(),

@@ -120,6 +120,7 @@ export class Relay {
     const none = Buffer.alloc(0);
     const session = new PgSession({
       ...scene,
+      classifier: () => scene.classifier,
       sid: 'bench',
       source: '127.0.0.1:1',
       approvalMode: 'wait',

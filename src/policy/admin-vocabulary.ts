@@ -1,5 +1,5 @@
 import type { Operation, Target } from './model.ts';
-import type { ProtocolVocabulary } from './vocabulary.ts';
+import type { AttributeType, ProtocolVocabulary } from './vocabulary.ts';
 
 /** What can be done with the gateway itself, by the group of actions it is in. */
 const groups = {
@@ -41,7 +41,7 @@ export const adminVocabulary: ProtocolVocabulary = {
   },
   objectTypes: [],
   context: {},
-  actionContext: { [request]: { role: 'String', seconds: 'Long', breakGlass: 'Bool' } satisfies Record<keyof GrantFacts, string> },
+  actionContext: { [request]: { role: 'String', seconds: 'Long', breakGlass: 'Bool' } satisfies Record<keyof GrantFacts, AttributeType> },
 };
 
 /** The API's question to policy. `resource` is '' where it is about none; a request for a grant is about the account it asks for. */

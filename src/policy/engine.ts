@@ -224,15 +224,10 @@ export class CedarEngine implements PolicyEngine {
 }
 
 /**
- * Loads every `*.cedar` file of a directory, in order of name. `label` is the directory as problems should name it.
- * Throws GatewayError `policy_invalid`: unreadable, no policies at all, or problems in them.
+ * The `*.cedar` files of a directory, in order of name. `label` is the directory as problems should name it. Throws GatewayError
+ * `policy_invalid`: unreadable, or no policies at all.
  */
-export function loadPolicies(
-  dir: string,
-  vocabularies: readonly ProtocolVocabulary[],
-  label = dir,
-  options: EngineOptions = {},
-): CedarEngine {
+export function readPolicies(dir: string, label = dir): PolicyFile[] {
   let files: PolicyFile[];
   try {
     const names = readdirSync(dir)
@@ -247,7 +242,17 @@ export function loadPolicies(
   }
   // Without policies everything is denied: surely not meant, so say it at start and not at the first statement.
   if (files.length === 0) throw invalid(`${label}: no *.cedar file here; without policies everything is denied`);
-  return new CedarEngine(files, vocabularies, options);
+  return files;
+}
+
+/** Loads the policies of a directory. Throws GatewayError `policy_invalid`: as readPolicies, or problems in them. */
+export function loadPolicies(
+  dir: string,
+  vocabularies: readonly ProtocolVocabulary[],
+  label = dir,
+  options: EngineOptions = {},
+): CedarEngine {
+  return new CedarEngine(readPolicies(dir, label), vocabularies, options);
 }
 
 /** SHA-256 over the schema and each file's base name and text, every part preceded by its length. The directory does not count. */

@@ -37,6 +37,8 @@ export interface StatementInfo {
   readonly name: string;
   /** LOCK TABLE: its mode in the server's words and lower case ('access share', ...); '' for everything else. */
   readonly lockMode: string;
+  /** It touches a table that has protected columns, as the gateway adds from its catalog; absent: not known. */
+  readonly touchesProtected?: boolean;
   /**
    * It reads rows as a whole (`select c from cards c`, `cards::text`) or columns under names that are not their own
    * (`cards t(a, b)`): its text need not name the columns that it uses.

@@ -14,6 +14,8 @@ import { keepsPinned, settingFromView } from './settings.ts';
 
 /** Everything that is known of a statement text before it is forwarded. Shared by all sessions of a scope. */
 export interface Classified {
+  /** Who decided: another classifier may decide otherwise. */
+  readonly by: Classifier;
   readonly decision: Decision;
   readonly statements: readonly StatementInfo[];
   readonly action: string;
@@ -184,7 +186,7 @@ export class Classifier {
       );
       return this.#classified(text, [], decision, 'too-large', [], true);
     }
-    const statements = analysis.statements.map((statement) => withNamedSetting(statement, text));
+    const statements = analysis.statements.map((statement) => withProtection(withNamedSetting(statement, text), catalog));
     const pinned = pinnedViolation(statements);
     const action = statements.length === 1 ? (statements[0]?.kind ?? 'empty') : statements.length === 0 ? 'empty' : 'multiple';
     const objects = statements.flatMap((statement) => operationOf(statement).objects);
@@ -280,6 +282,7 @@ export class Classifier {
     if (decision.policies.length > 0 && decision.kind !== 'approve')
       members += `,"policies":[${decision.policies.map(jsonString).join(',')}]`;
     return {
+      by: this,
       decision,
       statements,
       action,
@@ -306,6 +309,12 @@ export function deny(
   hint: string,
 ): Decision {
   return { kind: 'deny', policies: [policy], snapshot: engine.snapshot, reason, message, hint };
+}
+
+/** The statement with whether it touches tables that have protected columns. */
+function withProtection(statement: StatementInfo, catalog: CatalogSnapshot): StatementInfo {
+  const touchesProtected = statement.tables.some(({ schema, name }) => catalog.protectedColumns(schema, name).length > 0);
+  return { ...statement, touchesProtected };
 }
 
 /** The statement with its setting named, where the analysis alone takes the name for computed. */

@@ -183,7 +183,8 @@ export class ClientMessages {
 
   /** The decision on a text, with what EXECUTE runs decided again. */
   #decision(classified: Classified): Decision {
-    if (classified.decision.kind === 'deny') return classified.decision;
+    const decision = this.#decidedNow(classified);
+    if (decision.kind === 'deny') return decision;
     // CREATE TABLE AS EXECUTE is a statement of its own that runs one more.
     const runs =
       classified.action === 'execute'
@@ -191,7 +192,7 @@ export class ClientMessages {
         : classified.ddl
           ? classified.statements.find((one) => one.kind === 'create' && one.name !== '')
           : undefined;
-    if (runs === undefined) return classified.decision;
+    if (runs === undefined) return decision;
     const prepared = this.#state.statements.get(runs.name);
     const engine = this.#state.services.policy();
     if (prepared === undefined)
@@ -202,11 +203,18 @@ export class ClientMessages {
         'the prepared statement does not exist',
         'PREPARE it through the gateway first',
       );
-    const inner = prepared.classified.decision;
+    const inner = this.#decidedNow(prepared.classified);
     if (inner.kind === 'approve' && (runs.kind !== 'execute' || prepared.exact === null)) {
       return deny(engine, 'sluice.unsupported', 'unsupported', 'what it executes needs approval', 'EXECUTE it by itself, prepared anew');
     }
-    return strictest(inner, classified.decision);
+    return strictest(inner, decision);
+  }
+
+  /** Its decision; by the policies in force, where others decided on it. */
+  #decidedNow(classified: Classified): Decision {
+    const { classifier } = this.#state;
+    if (classified.by === classifier) return classified.decision;
+    return classifier.classify(classified.text, 0, classified.text.length, this.#state.snapshot()).decision;
   }
 
   /** PREPARE, DEALLOCATE and DISCARD by SQL share the name table with Parse and Close, as in the server. */

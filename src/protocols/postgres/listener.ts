@@ -207,7 +207,7 @@ class PostgresListener implements ProtocolListener {
         approvalMode: settings.own.approval,
         grants: chosen.grants,
         estimator: new Estimator(services, upstreamLogin, sid),
-        classifier: pool.classifier(services.policy(), chosen.principal, target),
+        classifier: () => pool.classifier(services.policy(), chosen.principal, target),
         catalog: pool.catalog,
         connection: login,
         upstream,

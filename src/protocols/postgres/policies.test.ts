@@ -38,13 +38,15 @@ function decide(principal: Principal, sql: string, account = 'read-only'): Decis
     engine.decide(principal, { ...target, account }, operationOf(statement)),
   );
   assert.ok(decisions.length > 0, sql);
-  return decisions.find((decision) => decision.kind === 'deny') ?? (decisions[0] as Decision);
+  return (
+    decisions.find((decision) => decision.kind === 'deny') ?? decisions.find(({ kind }) => kind === 'approve') ?? (decisions[0] as Decision)
+  );
 }
 
 function allowed(principal: Principal, ...statements: string[]): void {
   for (const sql of statements) {
     const decision = decide(principal, sql);
-    assert.equal(decision.kind, 'allow', `${sql}\n${decision.kind === 'deny' ? decision.message : ''}`);
+    assert.equal(decision.kind, 'allow', `${sql}\n${decision.kind === 'allow' ? '' : decision.message}`);
   }
 }
 
@@ -57,6 +59,14 @@ function denied(principal: Principal, policy: string | undefined, ...statements:
     if (policy === undefined) assert.equal(decision.reason, 'no-permit', `${sql}: ${decision.message}`);
     else assert.ok(decision.policies.includes(policy), `${sql} is denied by ${decision.policies.join()}, not by ${policy}`);
     assert.notEqual(decision.hint, '');
+  }
+}
+
+function needsApproval(principal: Principal, policy: string, group: string, ...statements: string[]): void {
+  for (const sql of statements) {
+    const decision = decide(principal, sql);
+    assert.ok(decision.kind === 'approve', `${sql}: ${decision.kind}`);
+    assert.deepEqual([decision.policies, decision.approvers], [[policy], [{ group, needed: 1 }]], sql);
   }
 }
 
@@ -164,7 +174,7 @@ test('an analyst on the read-write account is refused, a developer is not', () =
   assert.equal(decide(member('analysts', 'developers'), 'select 1', 'read-write').kind, 'allow');
 });
 
-test('nothing is dropped, truncated, or changed without WHERE', () => {
+test('nothing is dropped or truncated', () => {
   denied(
     developer,
     'destructive.drop',
@@ -176,9 +186,13 @@ test('nothing is dropped, truncated, or changed without WHERE', () => {
     'drop function f(int)',
     'drop database x',
   );
-  denied(
+});
+
+test('rows are changed without WHERE, and protected tables exported, when somebody else approves it', () => {
+  needsApproval(
     developer,
-    'destructive.no-where',
+    'approve.no-where',
+    'dba',
     'update cards set x = 1',
     'delete from cards',
     'explain analyze delete from cards',
@@ -186,6 +200,35 @@ test('nothing is dropped, truncated, or changed without WHERE', () => {
     'with gone as (delete from cards returning *) select * from gone',
     'with a as (update cards set x = 1 returning 1) insert into t select * from a',
   );
+  needsApproval(developer, 'approve.bulk-export', 'security', 'copy cards to stdout', 'copy (select * from cards) to stdout');
+  // Those who may not write are not asked to find an approver, and neither are those whom something else forbids it.
+  denied(analyst, undefined, 'delete from cards', 'update cards set x = 1');
+  denied(developer, 'escape.catalog-writes', 'delete from pg_catalog.pg_class');
+});
+
+test('what does not touch protected tables is exported freely', () => {
+  const bytes = Buffer.from('copy orders to stdout');
+  const analysis = JSON.parse(analyzeSql(bytes, 0, bytes.length)) as Analysis;
+  assert.ok(analysis.error === undefined);
+  const [statement] = analysis.statements;
+  assert.ok(statement !== undefined);
+  const decide = (touchesProtected: boolean): string =>
+    engine.decide(developer, target, operationOf({ ...statement, touchesProtected })).kind;
+  assert.deepEqual([decide(false), decide(true)], ['allow', 'approve']);
+});
+
+test('a grant gives what its account is for, and no more', () => {
+  const granted = member('analysts', 'payments/read-write');
+  assert.equal(decide(granted, 'insert into cards (id) values (1)', 'read-write').kind, 'allow');
+  assert.equal(decide(member('payments/read-only'), 'select * from cards').kind, 'allow');
+  assert.equal(decide(granted, 'delete from cards', 'read-write').kind, 'approve');
+  for (const [who, sql, account] of [
+    [member('payments/read-only'), 'insert into cards (id) values (1)', 'read-only'],
+    [granted, 'drop table cards', 'read-write'],
+    [granted, 'insert into cards (id) values (1)', 'read-only'],
+    [member('ledger/read-write'), 'select 1', 'read-write'],
+  ] as const)
+    assert.equal(decide(who, sql, account).kind, 'deny', sql);
 });
 
 test('privileges, roles, code and the server are out of reach', () => {

@@ -31,6 +31,7 @@ export function operationOf(statement: StatementInfo): Operation {
       dynamicSettings: statement.dynamicSettings,
       hasWhere: statement.hasWhere,
       lockMode: statement.lockMode,
+      touchesProtected: statement.touchesProtected ?? true,
     },
   };
 }

@@ -19,7 +19,8 @@ export class ResourcePool {
   readonly catalog: Catalog;
   readonly #pool: MaskPool | null;
   readonly #mask: (text: string) => string;
-  readonly #scopes = new Map<string, { engine: PolicyEngine; classifier: Classifier }>();
+  readonly #scopes = new Map<string, Classifier>();
+  #engine: PolicyEngine | null = null;
   readonly #timer: NodeJS.Timeout;
   #warned = '';
 
@@ -41,17 +42,22 @@ export class ResourcePool {
     this.#timer.unref();
   }
 
-  /** The classifier for a principal on an account: shared by its sessions, new after a policy reload. */
+  /** The classifier for what policies look at of a principal, on an account: shared by sessions, new after a policy reload. */
   classifier(engine: PolicyEngine, principal: Principal, target: Target): Classifier {
-    const key = JSON.stringify([principal.kind, principal.issuer, principal.subject, principal.groups, target.account]);
+    if (engine !== this.#engine) {
+      // Decisions of policies that are no longer in force.
+      this.#scopes.clear();
+      this.#engine = engine;
+    }
+    const key = JSON.stringify([engine.scope(principal), principal.subject, target.account]);
     const known = this.#scopes.get(key);
-    if (known !== undefined && known.engine === engine) {
+    if (known !== undefined) {
       this.#scopes.delete(key);
       this.#scopes.set(key, known);
-      return known.classifier;
+      return known;
     }
     const classifier = new Classifier(engine, principal, target, this.#pool, this.#mask);
-    this.#scopes.set(key, { engine, classifier });
+    this.#scopes.set(key, classifier);
     if (this.#scopes.size > MAX_SCOPES) {
       const oldest = this.#scopes.keys().next().value;
       if (oldest !== undefined) this.#scopes.delete(oldest);

@@ -2,13 +2,16 @@ import type { ApprovalMode } from '../../access/model.ts';
 import type { Config, Resource } from '../../config/model.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Channel } from '../../io/channel.ts';
-import type { Principal, Target } from '../../policy/model.ts';
+import type { PolicyEngine, Principal, Target } from '../../policy/model.ts';
 import type { ProtocolServices } from '../protocol.ts';
 import type { Catalog, CatalogSnapshot } from './catalog.ts';
 import type { Classifier } from './classifier.ts';
 import type { PgOperation } from './operation.ts';
 import { ReplyQueue } from './replies.ts';
 import { NameTable, type Portal, type Statement } from './statements.ts';
+
+/** Decisions hold for whole minutes at least: to look this often is soon enough. */
+const SCOPE_MS = 1000;
 
 /** What the two directions of one session share. Neither keeps state of the protocol elsewhere. */
 export class SessionState {
@@ -25,7 +28,11 @@ export class SessionState {
   readonly parameters: Map<string, string>;
   /** What the client asked for: a driver that cannot wait is told to send it again once approved. */
   readonly approvalMode: ApprovalMode;
-  readonly classifier: Classifier;
+  readonly #classifierNow: () => Classifier;
+  #classifier: Classifier;
+  #classifierOf: PolicyEngine;
+  /** When policies may have come to look at the principal otherwise (how long ago it logged in): ms of the monotonic clock. */
+  #askAgainAt = 0;
   readonly catalog: Catalog;
   readonly counts: Uint32Array;
   readonly replies = new ReplyQueue();
@@ -72,7 +79,8 @@ export class SessionState {
     source: string;
     parameters: ReadonlyMap<string, string>;
     approvalMode: ApprovalMode;
-    classifier: Classifier;
+    /** The classifier for the policies in force, and for all that they look at now. */
+    classifier: () => Classifier;
     catalog: Catalog;
     fail: (error: GatewayError) => void;
   }) {
@@ -86,11 +94,25 @@ export class SessionState {
     this.source = options.source;
     this.parameters = new Map(options.parameters);
     this.approvalMode = options.approvalMode;
-    this.classifier = options.classifier;
+    this.#classifierNow = options.classifier;
+    this.#classifier = options.classifier();
+    this.#classifierOf = options.services.policy();
     this.catalog = options.catalog;
     this.fail = options.fail;
     this.counts = options.services.masker.newCounts();
     this.masked = options.services.masker.newCounts();
+  }
+
+  /** Another one after a reload of the policies: what was decided before is decided anew. */
+  get classifier(): Classifier {
+    const engine = this.services.policy();
+    const now = this.services.now();
+    if (engine !== this.#classifierOf || now >= this.#askAgainAt) {
+      this.#classifier = this.#classifierNow();
+      this.#classifierOf = engine;
+      this.#askAgainAt = now + SCOPE_MS;
+    }
+    return this.#classifier;
   }
 
   /** The catalog snapshot in force. Throws when there is none: then nothing can be classified. */

@@ -37,7 +37,7 @@ export interface SessionOptions {
   readonly grants: readonly string[];
   /** How many rows something would touch, for approvers. */
   readonly estimator: Pick<Estimator, 'estimate'>;
-  readonly classifier: Classifier;
+  readonly classifier: () => Classifier;
   readonly catalog: Catalog;
   readonly connection: ClientConnection;
   readonly upstream: Upstream;

@@ -118,5 +118,7 @@ export const postgresVocabulary: ProtocolVocabulary = {
     hasWhere: 'Bool',
     /** Of LOCK TABLE, as the server names it, lower case: `access share`, `access exclusive`, ...; '' for everything else. */
     lockMode: 'String',
+    /** A table it touches has protected columns. */
+    touchesProtected: 'Bool',
   },
 };
