@@ -39,6 +39,7 @@ export const CONNECT: Operation = {
     dynamicSettings: false,
     hasWhere: false,
     lockMode: '',
+    touchesProtected: false,
   },
 };
 
