@@ -19,6 +19,8 @@ class SocketPoll {
   readonly #free: number[] = [];
   #started = false;
   #count = 0;
+  #inTurn = false;
+  readonly #afterwards: (() => void)[] = [];
 
   /** The token under which `member` is told of its socket. */
   join(member: PollMember): number {
@@ -44,11 +46,23 @@ class SocketPoll {
     if (--this.#count === 0) pollKeep(false);
   }
 
+  /** Calls `fn` when every socket that is ready now has been served: at the end of the turn under way, else of the loop's. */
+  afterTurn(fn: () => void): void {
+    if (this.#inTurn) this.#afterwards.push(fn);
+    else setImmediate(fn);
+  }
+
   #turn(): void {
     const events = this.#events;
     const count = pollWait(events);
-    // A token given on within this turn may bring its new owner an event too many: reading then finds nothing.
-    for (let i = 0; i < count; i++) this.#members[events[2 * i] ?? 0]?.onReady(events[2 * i + 1] ?? 0);
+    this.#inTurn = true;
+    try {
+      // A token given on within this turn may bring its new owner an event too many: reading then finds nothing.
+      for (let i = 0; i < count; i++) this.#members[events[2 * i] ?? 0]?.onReady(events[2 * i + 1] ?? 0);
+    } finally {
+      this.#inTurn = false;
+      for (const fn of this.#afterwards.splice(0)) fn();
+    }
   }
 }
 

@@ -24,7 +24,8 @@ export class Batch {
 
   /** Adds bytes as base64. */
   base64(bytes: Uint8Array, off: number, len: number): void {
-    const text = Buffer.from(bytes.buffer, bytes.byteOffset + off, len).toString('base64');
+    const whole = bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    const text = whole.toString('base64', off, off + len);
     if (this.buf.length - this.used < text.length) this.#reserve(text.length);
     this.used += this.buf.write(text, this.used, 'latin1');
   }

@@ -18,6 +18,8 @@ export interface RecorderOptions {
   readonly clock?: Clock;
   readonly files?: RecordFiles;
   readonly failpoints?: Failpoints;
+  /** Calls back soon, when what comes in at the same time has come: lines appended until then share a write. Default: setImmediate. */
+  readonly schedule?: (flush: () => void) => void;
   /** See `Recorder.highWater`. */
   readonly highWater?: number;
 }

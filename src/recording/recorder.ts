@@ -68,6 +68,7 @@ export class FileRecorder implements Recorder {
   readonly #signer: CheckpointSigner;
   readonly #openWork: OpenWork;
   readonly #tick = (): void => this.#onTick();
+  readonly #later: (flush: () => void) => void;
   readonly #checkpointTimer: NodeJS.Timeout;
 
   #segment: SegmentFile;
@@ -104,6 +105,7 @@ export class FileRecorder implements Recorder {
     this.durability = options.durability;
     this.highWater = options.highWater ?? HIGH_WATER;
     this.#clock = options.clock ?? systemClock();
+    this.#later = options.schedule ?? setImmediate;
     this.#files = options.files ?? diskFiles;
     this.#failpoints = options.failpoints ?? noFailpoints;
     this.#signer = openSigner(options.dataDir, this.origin);
@@ -235,7 +237,7 @@ export class FileRecorder implements Recorder {
   #schedule(): void {
     if (this.#tickScheduled || this.#syncing) return;
     this.#tickScheduled = true;
-    setImmediate(this.#tick);
+    this.#later(this.#tick);
   }
 
   #onTick(): void {

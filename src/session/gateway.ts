@@ -7,6 +7,7 @@ import { GatewayError } from '../errors.ts';
 import { tokenKey } from '../identity/signing-key.ts';
 import { newCounters } from '../io/counters.ts';
 import { SlabPool } from '../io/slab.ts';
+import { socketPoll } from '../io/socket-poll.ts';
 import { loadPolicies } from '../policy/engine.ts';
 import type { Failpoints, ProtocolListener, ProtocolLog, ProtocolServices } from '../protocols/protocol.ts';
 import { protocols, vocabularies } from '../protocols/registry.ts';
@@ -66,6 +67,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
       version: VERSION,
       policySnapshot: policy.snapshot,
       failpoints,
+      schedule: (flush) => socketPoll.afterTurn(flush),
     });
     closing.unshift(() => recorder.close());
     const secretOf = (reference: string): string => secret(reference, { env: process.env, dir: dirname(config.file) });

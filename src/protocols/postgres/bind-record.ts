@@ -1,5 +1,5 @@
-import { jsonString } from '../../recording/json.ts';
-import type { Masker } from '../../workers/masker.ts';
+import type { MaskedText } from './masked-text.ts';
+import { cstringEnd } from './messages.ts';
 
 /** The parts of a Bind message that the gateway needs. */
 export interface BindMessage {
@@ -12,9 +12,9 @@ export interface BindMessage {
 
 /** Decodes the body `[from, to)` of a Bind; null when it breaks the format. */
 export function parseBind(bytes: Buffer, from: number, to: number): BindMessage | null {
-  const portalEnd = bytes.indexOf(0, from);
-  if (portalEnd === -1 || portalEnd >= to) return null;
-  const statementEnd = bytes.indexOf(0, portalEnd + 1);
+  const portalEnd = cstringEnd(bytes, from, to);
+  if (portalEnd === -1) return null;
+  const statementEnd = cstringEnd(bytes, portalEnd + 1, to);
   if (statementEnd === -1 || statementEnd + 3 > to) return null;
   let at = statementEnd + 1;
   const formatCount = bytes.readUInt16BE(at);
@@ -52,28 +52,42 @@ export function recordedParams(
   bind: BindMessage,
   bytes: Buffer,
   types: readonly number[],
-  masker: Masker,
-  counts: Uint32Array,
+  masked: MaskedText,
   limit: number,
   cover: boolean,
 ): string {
-  const parts = bind.values.map(({ at, length }, i) => {
-    if (length === -1) return 'null';
-    if (cover) return '"***"';
-    if (length > limit) return `{"bytes":${length}}`;
-    const format = bind.formats.length === 1 ? bind.formats[0] : (bind.formats[i] ?? 0);
-    const text = format === 0 ? Buffer.from(bytes.subarray(at, at + length)) : binaryText(bytes, at, length, types[i] ?? 0);
-    if (text === null) return `{"bytes":${length}}`;
-    masker.text(text, 0, text.length, counts);
-    return jsonString(text.toString('utf8'));
-  });
-  return `[${parts.join(',')}]`;
+  let parts = '';
+  for (let i = 0; i < bind.values.length; i++) {
+    const value = bind.values[i] as BindMessage['values'][number];
+    const format = (bind.formats.length === 1 ? bind.formats[0] : bind.formats[i]) ?? 0;
+    if (i > 0) parts += ',';
+    parts += recordedValue(bytes, value.at, value.length, format === 0 ? null : (types[i] ?? 0), masked, limit, cover);
+  }
+  return `[${parts}]`;
+}
+
+/** @param binaryType null for a value in text format. */
+function recordedValue(
+  bytes: Buffer,
+  at: number,
+  length: number,
+  binaryType: number | null,
+  masked: MaskedText,
+  limit: number,
+  cover: boolean,
+): string {
+  if (length === -1) return 'null';
+  if (cover) return '"***"';
+  if (length > limit) return `{"bytes":${length}}`;
+  if (binaryType === null) return masked.json(bytes, at, at + length);
+  const text = binaryText(bytes, at, length, binaryType);
+  return text === null ? `{"bytes":${length}}` : masked.json(text, 0, text.length);
 }
 
 /** A binary value as text where its type says how; null otherwise: bytes of an unknown type may be card data in disguise. */
 function binaryText(bytes: Buffer, at: number, length: number, type: number): Buffer | null {
-  if (TEXT_TYPES.has(type)) return Buffer.from(bytes.subarray(at, at + length));
-  if (type === 3802 && length > 0) return Buffer.from(bytes.subarray(at + 1, at + length));
+  if (TEXT_TYPES.has(type)) return bytes.subarray(at, at + length);
+  if (type === 3802 && length > 0) return bytes.subarray(at + 1, at + length);
   if (type === 20 && length === 8) return Buffer.from(bytes.readBigInt64BE(at).toString());
   if (type === 23 && length === 4) return Buffer.from(bytes.readInt32BE(at).toString());
   if (type === 21 && length === 2) return Buffer.from(bytes.readInt16BE(at).toString());

@@ -113,7 +113,17 @@ export class ClientMessages {
   }
 
   #expect(reply: Reply): void {
-    this.#state.replies.push({ op: null, ours: false, statement: null, portal: null, undo: null, nonce: '', substitute: null, ...reply });
+    // Member by member: spreading one object into another costs several times as much, four times an operation.
+    this.#state.replies.push({
+      kind: reply.kind,
+      op: reply.op ?? null,
+      ours: reply.ours ?? false,
+      statement: reply.statement ?? null,
+      portal: reply.portal ?? null,
+      undo: reply.undo ?? null,
+      nonce: reply.nonce ?? '',
+      substitute: reply.substitute ?? null,
+    });
   }
 
   #classify(bytes: Buffer, from: number, to: number): Classified {

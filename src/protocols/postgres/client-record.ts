@@ -1,7 +1,7 @@
 import type { Refusal } from '../../policy/model.ts';
-import { jsonBytes } from '../../recording/json.ts';
 import { type BindMessage, recordedParams } from './bind-record.ts';
 import { maskLiterals } from './literals.ts';
+import { MaskedText } from './masked-text.ts';
 import { PgOperation } from './operation.ts';
 import type { SessionState } from './session-state.ts';
 import type { Statement } from './statements.ts';
@@ -9,19 +9,16 @@ import type { Statement } from './statements.ts';
 /** What the client's messages leave in the record: intents and denials, and everything of the client's in them masked. */
 export class ClientRecord {
   readonly #state: SessionState;
+  readonly #masked: MaskedText;
 
   constructor(state: SessionState) {
     this.#state = state;
+    this.#masked = new MaskedText(state.services.masker, state.counts);
   }
 
   /** The text as the record may hold it, as a JSON string. With `cover`, without its literals. */
   text(cover: boolean, bytes: Buffer, from: number, to: number): string {
-    const { masker } = this.#state.services;
-    const copy = Buffer.from(bytes.subarray(from, to));
-    if (cover) maskLiterals(copy);
-    masker.text(copy, 0, copy.length, this.#state.counts);
-    this.#state.counts.fill(0);
-    return jsonBytes(copy);
+    return this.#masked.json(bytes, from, to, cover ? maskLiterals : undefined);
   }
 
   /** Adds the intent line of an operation about to be forwarded. */
@@ -55,25 +52,14 @@ export class ClientRecord {
   /** The member with the bind values; empty when there are none. */
   params(bind: BindMessage, bytes: Buffer, statement: Statement): string {
     if (bind.values.length === 0) return '';
-    const { masker } = this.#state.services;
-    const params = recordedParams(
-      bind,
-      bytes,
-      statement.parameterTypes,
-      masker,
-      this.#state.counts,
-      this.#state.limits.bindBytes,
-      statement.classified.sensitive,
-    );
-    this.#state.counts.fill(0);
+    const { parameterTypes, classified } = statement;
+    const params = recordedParams(bind, bytes, parameterTypes, this.#masked, this.#state.limits.bindBytes, classified.sensitive);
     return `,"params":${params}`;
   }
 
   /** Names, and what is said of them, are the client's own text: they may hold anything. */
   name(name: string): string {
     const bytes = Buffer.from(name, 'utf8');
-    this.#state.services.masker.text(bytes, 0, bytes.length, this.#state.counts);
-    this.#state.counts.fill(0);
-    return jsonBytes(bytes);
+    return this.#masked.json(bytes, 0, bytes.length);
   }
 }

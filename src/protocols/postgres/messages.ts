@@ -95,9 +95,15 @@ export const authenticationCleartextPassword = (): Buffer => message(Back.Authen
 export const describePortal = (name: string): Buffer => message(Front.Describe, `P${name}\0`);
 export const terminate = (): Buffer => message(Front.Terminate);
 
-/** A zero-terminated string at `at`, not past `limit`; null when it does not end there. */
+/** Strings up to this length are searched byte by byte: a call out of JavaScript costs more than that. */
+const NEAR = 32;
+
+/** Where the zero-terminated string at `at` ends; -1 when it does not end before `limit`. */
 export function cstringEnd(bytes: Uint8Array, at: number, limit: number): number {
-  const zero = bytes.indexOf(0, at);
+  const near = Math.min(at + NEAR, limit);
+  for (let i = at; i < near; i++) if (bytes[i] === 0) return i;
+  if (near === limit) return -1;
+  const zero = bytes.indexOf(0, near);
   return zero === -1 || zero >= limit ? -1 : zero;
 }
 
