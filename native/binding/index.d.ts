@@ -41,7 +41,8 @@ export function maskRows(rules: number, plan: number, buf: Uint8Array, off: numb
  * 1: the payloads of a COPY stream in text format; 2: CSV; 3: binary.
  */
 export class StreamMasker {
-  constructor(rules: number, plan: number, kind: number);
+  /** @param first the row begins its COPY: with `header`, its first line holds names. Absent: it does not. */
+  constructor(rules: number, plan: number, kind: number, first?: boolean);
   /**
    * Masks in place what it can of `[off, off+len)`, which follows what the last call made final. Returns how many bytes
    * from `off` are final and may be sent; the rest (at most `hold` bytes) must come again, first, in the next call.

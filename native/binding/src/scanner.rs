@@ -131,12 +131,12 @@ pub struct StreamMasker {
 
 #[napi]
 impl StreamMasker {
-    /// A stream at its beginning; it keeps its rule set and plan.
+    /// A stream at its beginning; it keeps its rule set and plan. `first`: it begins the COPY, with the header if there is one.
     ///
     /// # Errors
     /// An id that names nothing, or no such kind.
     #[napi(constructor)]
-    pub fn new(rules: u32, plan: u32, kind: u32) -> Result<Self> {
+    pub fn new(rules: u32, plan: u32, kind: u32, first: Option<bool>) -> Result<Self> {
         let kind = match kind {
             0 => StreamKind::DataRow,
             1 => StreamKind::CopyText,
@@ -151,7 +151,7 @@ impl StreamMasker {
         let plan = PLANS::get(plan)?;
         Ok(Self {
             rules: RULES::get(rules)?,
-            stream: Stream::new(&plan, kind),
+            stream: Stream::new(&plan, kind, first.unwrap_or(false)),
             plan,
             failed: false,
         })

@@ -172,7 +172,7 @@ proptest! {
         row.extend_from_slice(&text);
         let hold = StreamMasker::hold(rules);
         let mut counts = vec![0; rules.names().len() + 1];
-        let mut stream = StreamMasker::new(&plan, StreamKind::DataRow);
+        let mut stream = StreamMasker::new(&plan, StreamKind::DataRow, false);
         let (mut start, mut end, mut turn) = (0, 0, 0);
         while end < row.len() {
             end = (end + sizes[turn % sizes.len()]).min(row.len());
@@ -204,7 +204,7 @@ fn a_chain_cut_anywhere_by_a_piece_is_read_on() {
         row.extend_from_slice(&u32::try_from(text.len()).unwrap().to_be_bytes());
         row.extend_from_slice(&text);
         let mut counts = vec![0; rules.names().len() + 1];
-        let mut stream = StreamMasker::new(&plan, StreamKind::DataRow);
+        let mut stream = StreamMasker::new(&plan, StreamKind::DataRow, false);
         let done = stream.feed(&rules, &plan, &mut row[..first], false, &mut counts).unwrap();
         stream.feed(&rules, &plan, &mut row[done..], true, &mut counts).unwrap();
         assert_eq!(&row[6..], expected, "{first}");

@@ -13,10 +13,10 @@ export class RowStream {
   readonly #state: SessionState;
   readonly #masker: StreamMasker;
 
-  /** @param kind as StreamMasker takes it. @param length bytes of the body. */
-  constructor(state: SessionState, plan: ReplyPlan, kind: number, length: number, op: PgOperation | null) {
+  /** @param kind as StreamMasker takes it. @param first the row begins its COPY. @param length bytes of the body. */
+  constructor(state: SessionState, plan: ReplyPlan, kind: number, first: boolean, length: number, op: PgOperation | null) {
     this.#state = state;
-    this.#masker = new StreamMasker(state.services.masker.rules, plan.id, kind);
+    this.#masker = new StreamMasker(state.services.masker.rules, plan.id, kind, first);
     this.remaining = length;
     this.bytes = length;
     this.op = op;

@@ -232,11 +232,14 @@ export class ServerMessages {
   openStream(type: number, length: number): RowStream {
     if (type === Back.DataRow) {
       const { plan, op } = this.rowTarget();
-      return new RowStream(this.#state, plan, 0, length, op);
+      return new RowStream(this.#state, plan, 0, false, length, op);
     }
     const copy = this.#copyOut;
     if (copy === null) throw broken('COPY data outside of a COPY');
-    return new RowStream(this.#state, copy.plan, COPY_FORMAT[copy.format], length, this.#state.replies.peek()?.op ?? null);
+    const first = copy.first;
+    // What comes behind it is no header, however long that was.
+    copy.first = false;
+    return new RowStream(this.#state, copy.plan, COPY_FORMAT[copy.format], first, length, this.#state.replies.peek()?.op ?? null);
   }
 
   closeStream(stream: RowStream): void {

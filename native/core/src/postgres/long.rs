@@ -1,5 +1,6 @@
 //! Values too long to hold whole, masked as they pass.
 
+use super::escape::Unescaped;
 use super::fields::{Dialect, FieldState};
 use super::json;
 use super::plan::{Column, Mask, RowPlan};
@@ -30,6 +31,10 @@ pub(super) enum Long {
         text: Box<TextStream>,
         json: Option<json::Cover>,
         fill: u8,
+    },
+    /// `bytea` in the escape format.
+    ScanEscape {
+        text: Box<TextStream>,
     },
     /// Hexadecimal digits of what is scanned, behind `\x`, if `\x` is what it begins with.
     ScanHex {
@@ -151,16 +156,28 @@ impl Feed<'_> {
                 text.advance(decided);
                 return Ok(decided);
             }
+            Long::ScanEscape { text } => {
+                let unescaped = Unescaped::new(piece, ends);
+                let decided = text.decide(self.rules, &unescaped.bytes, ends, self.scratch, self.counts)?;
+                let (findings, origin) = text.findings();
+                let mut bytes = unescaped.bytes.clone();
+                if let Some(part) = bytes.get_mut(..decided).filter(|_| !findings.is_empty()) {
+                    for finding in findings {
+                        finding.cover(part, origin, b'*');
+                    }
+                    unescaped.write(part, piece);
+                }
+                text.advance(decided);
+                return Ok(unescaped.length(decided));
+            }
             Long::ScanHex { text, prefix } => {
                 if !*prefix && piece.len() < 2 && !ends {
                     return Ok(0);
                 }
                 let skip = if *prefix { 0 } else { 2 };
                 if !*prefix && !piece.starts_with(b"\\x") {
-                    *long = Long::Scan {
+                    *long = Long::ScanEscape {
                         text: std::mem::take(text),
-                        json: None,
-                        fill: b'*',
                     };
                     return self.piece(dialect, long, piece, ends);
                 }

@@ -5,6 +5,7 @@
 
 mod binary;
 mod copy;
+mod escape;
 mod fields;
 mod json;
 mod long;

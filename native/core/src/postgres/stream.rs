@@ -86,12 +86,14 @@ pub struct StreamMasker {
     dialect: Dialect,
     state: State,
     rows: usize,
+    /// The row under way holds the names of the columns.
+    header: bool,
 }
 
 impl StreamMasker {
-    /// A stream at its beginning.
+    /// A stream at its beginning. `first`: the beginning of the COPY too, where the header is.
     #[must_use]
-    pub fn new(plan: &RowPlan, kind: StreamKind) -> Self {
+    pub fn new(plan: &RowPlan, kind: StreamKind, first: bool) -> Self {
         let state = match kind {
             StreamKind::DataRow => State::Row,
             StreamKind::CopyBinary => State::Start,
@@ -102,14 +104,15 @@ impl StreamMasker {
             dialect: Dialect::new(kind == StreamKind::CopyCsv, &plan.copy),
             state,
             rows: 0,
+            header: first && plan.copy.header,
         }
     }
 
     /// The most bytes a call can leave unconsumed.
     #[must_use]
     pub fn hold(rules: &RuleSet) -> usize {
-        // Hexadecimal text takes two bytes for each that is looked at.
-        (2 * rules.reach() + 2).max(SMALL + 4)
+        // A byte that is looked at takes four in the escape format of bytea, and the last escape may be cut.
+        (4 * rules.reach() + 4).max(SMALL + 4)
     }
 
     /// Masks in place what it can of `chunk`, which follows what the last call made final, and returns how many bytes are
@@ -298,7 +301,7 @@ impl StreamMasker {
         long: Option<Long>,
         rest: &mut [u8],
     ) -> Result<Option<usize>, StreamError> {
-        let column = column_of(feed.plan, index, false).ok_or_else(|| broken("more columns than were described"))?;
+        let column = column_of(feed.plan, index, self.header).ok_or_else(|| broken("more columns than were described"))?;
         let found = self.dialect.field_end(&mut reader.clone(), rest);
         let next = |end: End| match end {
             End::Row => FIRST_FIELD,
@@ -323,6 +326,7 @@ impl StreamMasker {
                     self.dialect
                         .mask_field(feed.rules, column, field, Look::ALL, feed.scratch, feed.counts)?;
                 }
+                self.header &= end != End::Row;
                 self.state = next(end);
                 Ok(Some(length + 1))
             }
@@ -332,6 +336,7 @@ impl StreamMasker {
                 if took < length {
                     return Err(broken("a field could not be finished"));
                 }
+                self.header &= end != End::Row;
                 self.state = next(end);
                 Ok(Some(length + 1))
             }

@@ -1,5 +1,6 @@
 //! Masks one value.
 
+use super::escape::Unescaped;
 use super::plan::{Column, Mask};
 use super::types::{Class, Element};
 use super::{binary, json};
@@ -184,6 +185,7 @@ fn scan_nested(
             }
         }
         (Class::Bytea, false) if value.starts_with(b"\\x") => return scan_hex(rules, value, scratch, counts),
+        (Class::Bytea, false) => return scan_escape(rules, value, scratch, counts),
         (Class::Opaque | Class::Bits, _) => return Ok(()),
         _ => {}
     }
@@ -243,6 +245,23 @@ fn scan_hex(rules: &RuleSet, value: &mut [u8], scratch: &mut Scratch, counts: &m
         finding.cover(&mut bytes, 0, b'*');
     }
     to_hex(&bytes, digits);
+    Ok(())
+}
+
+/// `bytea` in the escape format: the digits of an escape are not those of a number beside it.
+fn scan_escape(rules: &RuleSet, value: &mut [u8], scratch: &mut Scratch, counts: &mut [u32]) -> Result<(), ScanError> {
+    let unescaped = Unescaped::new(value, true);
+    rules.find_parts(&unescaped.bytes, true, true, scratch)?;
+    if scratch.findings.is_empty() {
+        return Ok(());
+    }
+    let mut bytes = unescaped.bytes.clone();
+    scratch.tally.clear();
+    for finding in &scratch.findings {
+        scratch.tally.add(finding, counts);
+        finding.cover(&mut bytes, 0, b'*');
+    }
+    unescaped.write(&bytes, value);
     Ok(())
 }
 

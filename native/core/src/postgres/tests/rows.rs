@@ -311,3 +311,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_card_number_beside_an_escape_of_bytea_is_found() {
+    for (text, masked) in [
+        (r"\000PAN", r"\000MASKED"),
+        (r"PAN\000", r"MASKED\000"),
+        (r"x\\PAN\377y", r"x\\MASKED\377y"),
+    ] {
+        let bytes = |text: &str| text.replace("PAN", PAN).replace("MASKED", MASKED).into_bytes();
+        assert_eq!(value("scan", 17, false, &bytes(text)), Some(bytes(masked)), "{text}");
+    }
+}

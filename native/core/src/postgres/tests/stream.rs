@@ -9,9 +9,13 @@ const BYTEA: u32 = 17;
 
 /// Feeds a stream in chunks of `size` bytes, what was not final first again; returns what it became.
 fn masked(plan: &RowPlan, kind: StreamKind, input: &[u8], size: usize) -> Result<(Vec<u8>, Vec<u32>), String> {
+    masked_from(plan, kind, false, input, size)
+}
+
+fn masked_from(plan: &RowPlan, kind: StreamKind, first: bool, input: &[u8], size: usize) -> Result<(Vec<u8>, Vec<u32>), String> {
     let rules = rules();
     let mut counts = no_counts(&rules);
-    let mut stream = StreamMasker::new(plan, kind);
+    let mut stream = StreamMasker::new(plan, kind, first);
     let mut bytes = input.to_vec();
     let (mut start, mut end) = (0, 0);
     loop {
@@ -132,10 +136,25 @@ fn copy_is_masked_in_chunks_of_any_size() {
 }
 
 #[test]
-fn large_bytea_in_the_escape_format_is_scanned_as_text() {
+fn large_bytea_in_the_escape_format_is_scanned_as_what_it_stands_for() {
     let plan = plan(&[("scan", BYTEA, false)]);
-    let value = |pan: &str| body(&[Some(format!("\\001Zz{}", long(pan)).as_bytes())]);
+    let value = |pan: &str| body(&[Some(format!("\\001Zz{}", long(&format!("\\000{pan}\\377"))).as_bytes())]);
     at_every_size(&plan, StreamKind::DataRow, &value(PAN), &value(MASKED), &[1, 0, 0, 0, 0]);
+    let many = |pan: &str| body(&[Some(format!("{}{pan}", "\\001".repeat(3000)).as_bytes())]);
+    at_every_size(&plan, StreamKind::DataRow, &many(PAN), &many(MASKED), &[1, 0, 0, 0, 0]);
+}
+
+#[test]
+fn the_header_is_scanned_where_the_copy_begins_and_nowhere_else() {
+    let columns = [("whole", TEXT, false), ("pan", TEXT, false)];
+    let plan = super::plan_with(&columns, r#"{"header":true}"#);
+    let input = format!("cvv,number {PAN}\n123,{PAN}\n");
+    for size in [1, 7, input.len()] {
+        let (first, _) = masked_from(&plan, StreamKind::CopyCsv, true, input.as_bytes(), size).unwrap();
+        assert_eq!(String::from_utf8(first).unwrap(), format!("cvv,number {MASKED}\n***,{MASKED}\n"));
+        let (later, _) = masked_from(&plan, StreamKind::CopyCsv, false, input.as_bytes(), size).unwrap();
+        assert!(later.starts_with(b"***,"), "a row that is not the first has no names in it");
+    }
 }
 
 #[test]
