@@ -8,9 +8,9 @@ import { tokenKey } from '../identity/signing-key.ts';
 import { newCounters } from '../io/counters.ts';
 import { SlabPool } from '../io/slab.ts';
 import { socketPoll } from '../io/socket-poll.ts';
-import { loadPolicies } from '../policy/engine.ts';
+import type { ReloadOutcome } from '../policy/reload.ts';
 import type { Failpoints, ProtocolListener, ProtocolLog, ProtocolServices } from '../protocols/protocol.ts';
-import { protocols, vocabularies } from '../protocols/registry.ts';
+import { protocols } from '../protocols/registry.ts';
 import { jsonString } from '../recording/json.ts';
 import { type FileRecorder, openRecorder } from '../recording/recorder.ts';
 import { expireSegments } from '../recording/retention.ts';
@@ -22,6 +22,7 @@ import { requireFree } from './addresses.ts';
 import { serverCertificate } from './certificate.ts';
 import { Control } from './control.ts';
 import { dataPathMetrics } from './metrics.ts';
+import { GatewayPolicies } from './policies.ts';
 import { VERSION } from './version.ts';
 
 export interface GatewayOptions {
@@ -38,6 +39,8 @@ export interface Gateway {
   readonly api: ListenAddress | null;
   readonly recorder: FileRecorder;
   readonly services: ProtocolServices;
+  /** Reads the policies anew, now; what comes of it is recorded and logged. */
+  reloadPolicies(): ReloadOutcome;
   /** Takes no new connections, lets operations end for `graceMs`, closes the record. */
   close(graceMs?: number): Promise<void>;
 }
@@ -48,7 +51,7 @@ const NO_FAILPOINTS: Failpoints = { hit: () => {} };
 export async function startGateway(config: Config, options: GatewayOptions): Promise<Gateway> {
   const { log } = options;
   const failpoints = options.failpoints ?? NO_FAILPOINTS;
-  const policy = loadPolicies(config.policies, vocabularies);
+  const policies = new GatewayPolicies(config, log);
   await requireFree([...Object.values(config.listeners), ...(config.api === null ? [] : [config.api.address])]);
   const certificate = await serverCertificate(config);
   const key = tokenKey(config.gateway.dataDir);
@@ -65,7 +68,7 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
       segmentBytes: config.recording.segmentBytes,
       checkpointSeconds: config.recording.checkpointSeconds,
       version: VERSION,
-      policySnapshot: policy.snapshot,
+      policySnapshot: policies.current.snapshot,
       failpoints,
       schedule: (flush) => socketPoll.afterTurn(flush),
     });
@@ -74,17 +77,19 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
     const control = await Control.open({
       config,
       recorder,
-      policy: () => policy,
+      policy: () => policies.current,
       tokenKey: key,
       secret: secretOf,
       mask: (text) => masker.string(text),
       log,
     });
     closing.unshift(() => control.close());
+    closing.unshift(async () => policies.close());
+    policies.begin(recorder, control.access.events);
     const services: ProtocolServices = {
       config,
       recorder,
-      policy: () => policy,
+      policy: () => policies.current,
       authenticator: control.authenticator,
       access: control.access,
       masker,
@@ -118,11 +123,11 @@ export async function startGateway(config: Config, options: GatewayOptions): Pro
       listeners: () => new Map([...listeners].map(([name, listener]) => [name, listener.address])),
       metrics: () => dataPathMetrics(services, listeners),
       health: () => healthOf(recorder, control),
-      policies: () => policy.policies,
+      policies: () => policies.current.policies,
     });
     const retention = expireDaily(config, recorder, log);
     closing.unshift(async () => clearInterval(retention));
-    return new RunningGateway(services, recorder, listeners, api?.address ?? null, closing);
+    return new RunningGateway(services, recorder, policies, listeners, api?.address ?? null, closing);
   } catch (error) {
     for (const close of closing) await close().catch(() => {});
     throw error;
@@ -171,6 +176,7 @@ class RunningGateway implements Gateway {
   readonly api: ListenAddress | null;
   readonly recorder: FileRecorder;
   readonly services: ProtocolServices;
+  readonly #policies: GatewayPolicies;
   readonly #open: ReadonlyMap<string, ProtocolListener>;
   readonly #closing: (() => Promise<void>)[];
   #closed: Promise<void> | null = null;
@@ -178,16 +184,22 @@ class RunningGateway implements Gateway {
   constructor(
     services: ProtocolServices,
     recorder: FileRecorder,
+    policies: GatewayPolicies,
     open: ReadonlyMap<string, ProtocolListener>,
     api: ListenAddress | null,
     closing: (() => Promise<void>)[],
   ) {
     this.services = services;
     this.recorder = recorder;
+    this.#policies = policies;
     this.api = api;
     this.#open = open;
     this.#closing = closing;
     this.listeners = new Map([...open].map(([name, listener]) => [name, listener.address]));
+  }
+
+  reloadPolicies(): ReloadOutcome {
+    return this.#policies.reload();
   }
 
   close(graceMs = 10_000): Promise<void> {
