@@ -42,7 +42,7 @@ export async function openEmbedded(dataDir: string, options: BackendOptions): Pr
     );
   let backend: EmbeddedBackend | null = null;
   try {
-    if (!existsSync(join(directory, 'PG_VERSION'))) await initialize(directory);
+    if (!existsSync(join(directory, 'PG_VERSION'))) await createDatabase(directory);
     backend = new EmbeddedBackend(directory, lock, options);
     await backend.ready;
     return backend;
@@ -62,7 +62,7 @@ export async function openEmbedded(dataDir: string, options: BackendOptions): Pr
  * Makes a new database beside its place, so that a half-made one is never taken for a whole one. In a thread of its own: what
  * that takes, 180 MB, is given back when it ends.
  */
-async function initialize(directory: string): Promise<void> {
+export async function createDatabase(directory: string): Promise<void> {
   const draft = `${directory}.new`;
   rmSync(draft, { recursive: true, force: true });
   mkdirSync(draft, { mode: 0o700 });

@@ -47,8 +47,3 @@ export function isUnavailable(error: unknown): boolean {
 export function isTransient(error: unknown): boolean {
   return error instanceof Error && AGAIN.has(String((error as { code?: unknown }).code));
 }
-
-/** Whether a row of that key was there already (unique_violation). */
-export function isDuplicate(error: unknown): boolean {
-  return error instanceof Error && (error as { code?: unknown }).code === '23505';
-}

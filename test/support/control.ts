@@ -13,6 +13,7 @@ import type { Decision, PolicyEngine, Principal } from '../../src/policy/model.t
 import type { LineType, Recorder } from '../../src/recording/model.ts';
 import type { Store } from '../../src/store/model.ts';
 import { openStore } from '../../src/store/open.ts';
+import { seedStore } from './embedded-store.ts';
 import type { Postgres } from './postgres.ts';
 
 /** What the tests of the control side share: a clock of their own, a record in memory, gateways over one store. */
@@ -180,7 +181,8 @@ export function dataDirectory(): { readonly path: string; remove(): void } {
 /** A key for the stores of one test. */
 export const TEST_KEY = Buffer.alloc(32, 7).toString('base64');
 
-export function testStore(url: string, dataDir: string, clock: TestClock, key = TEST_KEY): Promise<Store> {
+export async function testStore(url: string, dataDir: string, clock: TestClock, key = TEST_KEY): Promise<Store> {
+  if (url === 'embedded') await seedStore(dataDir);
   return openStore({ url, dataDir, log: quiet, now: clock.now, env: { SLUICE_STORE_KEY: key } });
 }
 
