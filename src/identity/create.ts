@@ -57,7 +57,21 @@ export function createIdentity(options: IdentityOptions): Identity {
   const local = new LocalTokenVerifier(gateway, tokenKey.publicKey, now);
   const presented = new PresentedTokens(oidc, reservedGroups);
   const { privateKey } = tokenKey;
-  const logins = new Logins({ config, gateway, privateKey, oidc, reservedGroups, attempts, users, tokens, departures, lines, check, now });
+  const logins = new Logins({
+    config,
+    gateway,
+    privateKey,
+    oidc,
+    reservedGroups,
+    attempts,
+    users,
+    tokens,
+    departures,
+    lines,
+    check,
+    now,
+    log,
+  });
   const stop = attempts === null ? async () => {} : housekeeping(departures, attempts, tokens, log);
   return {
     authenticator: new GatewayAuthenticator({ local, presented, keys, users, tokens, check }),

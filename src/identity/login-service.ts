@@ -5,7 +5,7 @@ import { GatewayError } from '../errors.ts';
 import type { Principal } from '../policy/model.ts';
 import type { AttemptKind, Attempts, Taken } from './attempts.ts';
 import { evidenceOf, groupsOf, nameOf, subjectOf } from './claims.ts';
-import type { Departures } from './departures.ts';
+import type { Departures, IdentityLog } from './departures.ts';
 import { refuse, storeUnavailable } from './failure.ts';
 import type { TokenStore } from './issued-tokens.ts';
 import { signToken } from './local-token.ts';
@@ -38,6 +38,7 @@ export interface LoginParts {
   readonly lines: IdentityLines;
   readonly check: (principal: Principal) => void;
   readonly now: () => number;
+  readonly log: IdentityLog;
 }
 
 /** What is remembered of a log-in beside the protocol's own. */
@@ -281,13 +282,14 @@ export class Logins implements LoginService {
 
   /** Records how a log-in went, whichever way it went. */
   async #recorded(source: string, attempt: (note: Note) => Promise<Login>): Promise<Login> {
-    const { lines } = this.#parts;
+    const { lines, log } = this.#parts;
     const note: Note = { provider: '', user: '' };
     let login: Login;
     try {
       login = await attempt(note);
     } catch (error) {
       const code = error instanceof GatewayError ? error.code : 'login_failed';
+      log.info('log-in refused', { code, provider: note.provider, error: describe(error) });
       lines.write('auth', { event: 'login', ok: false, code, user: note.user, provider: note.provider, source });
       throw error;
     }
@@ -313,6 +315,12 @@ export class Logins implements LoginService {
 interface Note {
   provider: string;
   user: string;
+}
+
+/** For the operator: causes are made here and quote nothing that a peer sent. */
+function describe(error: unknown): string {
+  if (!(error instanceof GatewayError)) return error instanceof Error ? error.name : 'unknown';
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
 }
 
 function found<T>(taken: Taken<T>): T {

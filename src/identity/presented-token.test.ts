@@ -124,6 +124,36 @@ test('groups that only grants give are not taken from a provider', async (contex
   assert.match(principal.credential.id, /^ci:robot@\d+$/);
 });
 
+test('a token of a person is a user, with the evidence of how it logged in', async (context) => {
+  const provider = await TestOidcProvider.start({ keys: [await signingKey('rsa'), await signingKey('curve', 'ES256')] });
+  context.after(() => provider.close());
+  const identity = await testIdentity(context, identityConfig({ oidc: [oidcConfig({ issuer: provider.issuer, tokens: 'user' })] }));
+  const [, key] = provider.keys as [JWK, JWK];
+  const claims = {
+    preferred_username: 'ann',
+    groups: ['analysts'],
+    acr: 'mfa',
+    amr: ['pwd', 'hwk'],
+    auth_time: 1_700_000_000,
+    jti: 'id-1',
+  };
+  const sign = async (audience: string): Promise<string> =>
+    new SignJWT(claims)
+      .setProtectedHeader({ alg: 'ES256', kid: 'curve', typ: 'JWT' })
+      .setIssuer(provider.issuer)
+      .setAudience(audience)
+      .setSubject('17')
+      .setIssuedAt()
+      .setExpirationTime('5m')
+      .sign(await importJWK(key));
+  const principal = await identity.authenticator.authenticateBearer(await sign('sluice'));
+  const { kind, name, subject } = principal;
+  assert.deepEqual({ kind, name, subject }, { kind: 'user', name: 'ann', subject: '17' });
+  assert.deepEqual(principal.claims, { acr: 'mfa', amr: ['pwd', 'hwk'], auth_time: 1_700_000_000 });
+  assert.equal(principal.credential.id, 'corp:id-1');
+  await assert.rejects(identity.authenticator.authenticateBearer(await sign(testAudience)), notAccepted('token_audience'));
+});
+
 test('keys of a provider are followed, kept while it is away, and not asked for more than needed', async (context) => {
   const { provider, identity } = await stage(context);
   const { authenticator } = identity;

@@ -58,6 +58,8 @@ export class SamlLogin {
 
   /** Checks an answer (base64, as posted) to `attempt`. Throws `saml_invalid`, `login_denied`, and the errors of names and groups. */
   async check(response: string, attempt: SamlAttempt): Promise<Asserted> {
+    // A document type can only be there to have the parser do something else than read.
+    if (/<!(?:doctype|entity)/i.test(Buffer.from(response, 'base64').toString('utf8'))) throw invalid('a document type');
     const issued = new Date(attempt.requestedAt).toISOString();
     const saml = this.#saml(attempt.redirectUri, {
       saveAsync: async () => null,

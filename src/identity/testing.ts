@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,6 +17,8 @@ const quiet = { info: () => {}, warn: () => {}, error: () => {} };
 
 export interface TestIdentity extends Identity {
   readonly store: Store;
+  /** What both gateways sign tokens with. */
+  readonly privateKey: KeyObject;
   /** Lines of the record, type first. */
   readonly lines: readonly Readonly<Record<string, unknown>>[];
   /** What was revoked: `user issuer name`, `credential id`, `returned name`. */
@@ -67,7 +69,8 @@ export async function testIdentity(
   const store = await openStore({ url: 'embedded', dataDir: dir, log: quiet, now: Date.now, env: {} });
   context.after(async () => {
     for (const identity of opened) await identity.close();
-    await store.close();
+    // A test may have closed it already.
+    await store.close().catch(() => {});
     rmSync(dir, { recursive: true });
   });
   const tokenKey = generateKeyPairSync('ed25519');
@@ -107,5 +110,11 @@ export async function testIdentity(
     return identity;
   };
   const identity = open('gw-1', config);
-  return Object.assign(clock, identity, { store, lines, revoked, another: (gateway: string, own = config) => open(gateway, own) });
+  return Object.assign(clock, identity, {
+    store,
+    privateKey: tokenKey.privateKey,
+    lines,
+    revoked,
+    another: (gateway: string, own = config) => open(gateway, own),
+  });
 }

@@ -128,6 +128,11 @@ export class TestOidcProvider {
         return { accountId: subject, claims: () => ({ sub: subject, preferred_username: name, groups: [...groups] }) };
       },
       extraTokenClaims: (_, token) => (token.kind === 'ClientCredentials' ? { groups: ['deployers'] } : undefined),
+      // Its own fetch refuses loopback, where the gateway of a test is.
+      fetch: (url, init) => {
+        const { dispatcher: _, ...plain } = init as RequestInit & { dispatcher?: unknown };
+        return globalThis.fetch(url, plain);
+      },
       features: {
         devInteractions: { enabled: false },
         deviceFlow: { enabled: true },
@@ -207,10 +212,11 @@ export class TestBrowser {
         continue;
       }
       const html = await response.text();
-      const form = /<form([^>]*)>([\s\S]*?)<\/form>/.exec(html);
+      const form = /<form([^>]*)>/.exec(html);
       if (form === null) return html;
       const fields = new URLSearchParams();
-      for (const [input] of (form[2] ?? '').matchAll(/<(?:input|button)[^>]*>/g)) {
+      // Buttons may stand outside and name their form.
+      for (const [input] of html.matchAll(/<(?:input|button)[^>]*>/g)) {
         const name = /name="([^"]*)"/.exec(input)?.[1];
         if (name !== undefined && name !== 'abort') fields.set(name, /value="([^"]*)"/.exec(input)?.[1] ?? '');
       }
