@@ -26,6 +26,8 @@ export interface AccessStageOptions {
   readonly policies?: string;
   readonly sections?: Readonly<Record<string, Yaml>>;
   readonly resource?: Readonly<Record<string, Yaml>>;
+  /** Groups that the accounts are for, by account. */
+  readonly groups?: Readonly<Record<string, readonly string[]>>;
   /** Replaces parts of what the gateway gives its protocols. */
   readonly services?: (services: ProtocolServices) => Partial<ProtocolServices>;
 }
@@ -70,7 +72,7 @@ export async function startAccessStage(options: AccessStageOptions = {}): Promis
       tls: { plaintext_loopback: true },
       workers: { dispatch: 'inline' },
       policies: './policies',
-      resources: [paymentsResource(server, seeded, options.resource)],
+      resources: [paymentsResource(server, seeded, { ...accountsFor(seeded, options.groups), ...options.resource })],
       ...options.sections,
     };
     writeFileSync(file, stringify(text), { mode: 0o600 });
@@ -124,6 +126,14 @@ export async function startAccessStage(options: AccessStageOptions = {}): Promis
     await stopServer();
     throw error;
   }
+}
+
+function accountsFor({ accounts }: Seeded, groups: AccessStageOptions['groups']): Readonly<Record<string, Yaml>> {
+  if (groups === undefined) return {};
+  const of = (name: string): Record<string, Yaml> => (groups[name] === undefined ? {} : { groups: groups[name] });
+  return {
+    accounts: { 'read-only': { ...accounts.readOnly, ...of('read-only') }, 'read-write': { ...accounts.readWrite, ...of('read-write') } },
+  };
 }
 
 /** Someone who decides. */
