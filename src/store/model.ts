@@ -8,7 +8,10 @@ export type Topic = 'approvals' | 'grants' | 'revocations' | 'sessions' | 'servi
 export interface Store {
   readonly kind: 'embedded' | 'shared';
   readonly db: Kysely<ControlSchema>;
-  /** In one transaction, tried again on serialization failures and deadlocks. `work` must have no effects outside it. */
+  /**
+   * In one transaction, tried again on serialization failures and deadlocks. `work` must have no effects outside it, and use no
+   * other handle than its own: the embedded database has one connection.
+   */
   transaction<T>(work: (db: Transaction<ControlSchema>) => Promise<T>): Promise<T>;
   /**
    * Tells every gateway of this store, this one included, once what was written before is visible. `payload` is an id, never a

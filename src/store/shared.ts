@@ -3,10 +3,17 @@ import pg from 'pg';
 import { type Backend, type BackendOptions, CHANNEL, type StoreLog } from './backend.ts';
 import { isUnavailable, storeUnavailable } from './errors.ts';
 
-const CONNECT_MS = 5_000;
-const STATEMENT_MS = 15_000;
-/** How often the subscription is asked whether it is still there: a connection can be gone without a word. */
-const PING_MS = 5_000;
+/** How long things may take, ms. */
+export interface SharedTiming {
+  readonly connect: number;
+  readonly statement: number;
+  /** How often the subscription is asked whether it is still there: a connection can be gone without a word. */
+  readonly ping: number;
+  /** How long connections have to end in order. */
+  readonly close: number;
+}
+
+const TIMING: SharedTiming = { connect: 5_000, statement: 15_000, ping: 5_000, close: 2_000 };
 const BACKOFF_MS = { first: 50, most: 5_000 };
 const INT8 = 20;
 
@@ -21,8 +28,13 @@ const types = {
  * statements fail at once instead of each waiting for its own time-out. Throws GatewayError `store_unavailable` when it cannot
  * be reached within `patienceMs`.
  */
-export async function openShared(url: string, options: BackendOptions, patienceMs: number): Promise<Backend> {
-  const backend = new SharedBackend(url, options);
+export async function openShared(
+  url: string,
+  options: BackendOptions,
+  patienceMs: number,
+  timing: SharedTiming = TIMING,
+): Promise<Backend> {
+  const backend = new SharedBackend(url, options, timing);
   try {
     await backend.start(patienceMs);
   } catch (error) {
@@ -38,6 +50,9 @@ class SharedBackend implements Backend {
   readonly #connections: pg.Pool;
   readonly #options: BackendOptions;
   readonly #log: StoreLog;
+  readonly #timing: SharedTiming;
+  /** Every connection that is open, so that none outlives the store. */
+  readonly #open = new Set<pg.ClientBase>();
   #subscription: pg.Client | null = null;
   #downSince: number | null;
   #retry: NodeJS.Timeout | null = null;
@@ -46,23 +61,26 @@ class SharedBackend implements Backend {
   #closed: Promise<void> | null = null;
   #connecting: Promise<void> = Promise.resolve();
 
-  constructor(url: string, options: BackendOptions) {
+  constructor(url: string, options: BackendOptions, timing: SharedTiming) {
     this.#options = options;
+    this.#timing = timing;
     this.#log = options.log;
     this.#downSince = options.now();
     this.#settings = {
       connectionString: url,
       application_name: 'sluice',
       keepAlive: true,
-      connectionTimeoutMillis: CONNECT_MS,
-      statement_timeout: STATEMENT_MS,
-      idle_in_transaction_session_timeout: STATEMENT_MS,
-      query_timeout: STATEMENT_MS + CONNECT_MS,
+      connectionTimeoutMillis: timing.connect,
+      statement_timeout: timing.statement,
+      idle_in_transaction_session_timeout: timing.statement,
+      query_timeout: timing.statement + timing.connect,
       types,
     };
     this.#connections = new pg.Pool({ ...this.#settings, max: 8, idleTimeoutMillis: 60_000 });
     // A connection that broke while idle leaves the pool by itself; the subscription tells whether the server is gone.
     this.#connections.on('error', (error) => this.#log.warn('an idle connection of the store broke', { error: error.message }));
+    this.#connections.on('connect', (client) => this.#open.add(client));
+    this.#connections.on('remove', (client) => this.#open.delete(client));
     this.pool = { connect: () => this.#connect(), end: () => this.close(), options: {} };
   }
 
@@ -93,12 +111,16 @@ class SharedBackend implements Backend {
   async #close(): Promise<void> {
     this.#downSince ??= this.#options.now();
     if (this.#retry !== null) clearTimeout(this.#retry);
-    if (this.#ping !== null) clearInterval(this.#ping);
+    if (this.#ping !== null) clearTimeout(this.#ping);
     await this.#connecting;
     const subscription = this.#subscription;
     this.#subscription = null;
-    await subscription?.end().catch(() => {});
-    await this.#connections.end();
+    // A server that has fallen silent answers no farewell either.
+    const impatient = setTimeout(() => {
+      for (const client of this.#open) destroy(client);
+    }, this.#timing.close);
+    await Promise.all([subscription?.end().catch(() => {}), this.#connections.end()]);
+    clearTimeout(impatient);
   }
 
   async #connect(): Promise<PostgresPoolClient> {
@@ -143,9 +165,9 @@ class SharedBackend implements Backend {
     this.#subscription = null;
     this.#downSince = this.#options.now();
     this.#failures = 0;
-    if (this.#ping !== null) clearInterval(this.#ping);
+    if (this.#ping !== null) clearTimeout(this.#ping);
     this.#log.warn('the shared store does not answer', { error: reason(cause) });
-    subscription.end().catch(() => {});
+    destroy(subscription);
     this.#resubscribe(0);
   }
 
@@ -164,16 +186,33 @@ class SharedBackend implements Backend {
     }, afterMs);
   }
 
+  /** One question at a time: the next comes only once this one is answered. */
+  #pingLater(client: pg.Client): void {
+    this.#ping = setTimeout(() => {
+      client.query('select 1').then(
+        () => {
+          if (client === this.#subscription) this.#pingLater(client);
+        },
+        (error: unknown) => this.#lose(client, error),
+      );
+    }, this.#timing.ping);
+    this.#ping.unref();
+  }
+
   async #subscribe(): Promise<void> {
-    const client = new pg.Client({ ...this.#settings, query_timeout: CONNECT_MS });
+    const client = new pg.Client({ ...this.#settings, query_timeout: this.#timing.connect });
+    this.#open.add(client);
     client.on('error', (error) => this.#lose(client, error));
-    client.once('end', () => this.#lose(client, new Error('the connection ended')));
+    client.once('end', () => {
+      this.#open.delete(client);
+      this.#lose(client, new Error('the connection ended'));
+    });
     client.on('notification', ({ payload }) => this.#options.onNotification(payload ?? ''));
     try {
       await client.connect();
       await client.query(`listen ${CHANNEL}`);
     } catch (error) {
-      client.end().catch(() => {});
+      destroy(client);
       throw error;
     }
     if (this.#closed !== null) {
@@ -182,11 +221,15 @@ class SharedBackend implements Backend {
     }
     this.#subscription = client;
     this.#downSince = null;
-    this.#ping = setInterval(() => client.query('select 1').catch((error: unknown) => this.#lose(client, error)), PING_MS);
-    this.#ping.unref();
+    this.#pingLater(client);
     // Whatever was told while nobody listened.
     this.#options.onNotification('');
   }
+}
+
+/** Ends a connection whatever its other end does. */
+function destroy(client: pg.ClientBase): void {
+  (client as pg.Client).connection.stream.destroy();
 }
 
 /** The server's or the network's own words; they name no data. */
