@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { recordedBytes, type Stage, startStage } from '../support/stage.ts';
 import type { Wire } from '../support/wire.ts';
+import { encode } from '../support/wire-messages.ts';
 
 // Copying a protected value into a column that nobody declared, to read it there. The policies allow creating tables here,
 // so that it is the gateway itself that refuses.
@@ -87,6 +88,41 @@ test('a value that goes through an object of the same transaction or a prepared 
   await wire.query('prepare codes as select cvv as note from vault');
   assert.equal(code((await wire.query('create table loot as execute codes')).errors), '42501');
   await wire.query('deallocate codes');
+});
+
+test('what a transaction defines is not taken for what had the name before, nor is it once it is committed', async () => {
+  const redefine = 'create or replace view plainly as select id, cvv as note from vault';
+  await wire.query('create view plainly as select id, note from notes');
+  const read = "select upper(note) || '' as note from plainly where id = 1";
+  assert.deepEqual((await wire.query(read)).rows, [['OPEN']]);
+  const cycles = [
+    await wire.query(`begin; ${redefine}; ${read}`),
+    await wire.query(read),
+    await wire.extended(read),
+    await wire.query(`copy (${read}) to stdout`),
+    await wire.query(`declare c cursor for ${read}; fetch c`),
+    await wire.query('select n.nspname || 1 from pg_namespace n limit 1'),
+    await wire.query('commit'),
+    await wire.query(read),
+    await wire.extended(read),
+  ];
+  for (const cycle of cycles) {
+    assert.deepEqual(cycle.errors, []);
+    const text = Buffer.concat(cycle.messages.map((message) => message.raw)).toString('latin1');
+    assert.ok(!text.includes(CODE), text);
+  }
+  assert.match(cycles[5]?.rows[0]?.[0] ?? '', /1$/, 'the catalog is what it is');
+  // Sent without waiting: the second is on its way before the first is done.
+  await wire.query('create or replace view plainly as select id, note from notes');
+  for (const text of [redefine, read]) {
+    wire.send(encode.parse({ text }), encode.bind(), encode.describe('P', ''), encode.execute(), encode.sync());
+  }
+  for (const cycle of [await wire.cycle(), await wire.cycle()]) {
+    assert.deepEqual(cycle.errors, []);
+    assert.ok(!Buffer.concat(cycle.messages.map((message) => message.raw)).includes(CODE));
+  }
+  await wire.query('create or replace view plainly as select id, note from notes');
+  assert.deepEqual((await wire.query('select id from plainly where id = 1')).rows, [['1']]);
 });
 
 test('what keeps its protection, or holds nothing protected, is written', async () => {

@@ -129,9 +129,17 @@ export class Catalog {
     return this.#current;
   }
 
-  /** What the snapshot says may be wrong: DDL went through, or a reply names an unknown column. What comes next must wait for `fresh()`. */
-  markStale(): void {
-    this.#wanted++;
+  /**
+   * What the snapshot says may be wrong: DDL went through, or a reply names an unknown column. What comes next must wait for
+   * `fresh()`. Returns a mark for `hasRead`.
+   */
+  markStale(): number {
+    return ++this.#wanted;
+  }
+
+  /** Whether the catalog has been read since `mark` was made. */
+  hasRead(mark: number): boolean {
+    return this.#satisfied >= mark;
   }
 
   get stale(): boolean {

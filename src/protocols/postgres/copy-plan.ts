@@ -54,6 +54,7 @@ function columnsOfCopy(state: SessionState, { classified, index }: CopyStatement
   const statement = classified.statements[index];
   if (statement === undefined || statement.copy === null || catalog === null) return null;
   const table = statement.tables.find((use) => use.mode === 'copy_to' || use.mode === 'copy_from');
+  if (table?.mode !== 'copy_from' && state.mayBeRedefined(statement)) return null;
   if (table !== undefined && statement.copy.table !== null) {
     const all = catalog.columnsOf(table.schema, table.name);
     if (all === null) return null;

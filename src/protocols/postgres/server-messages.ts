@@ -18,6 +18,8 @@ import type { Portal } from './statements.ts';
 const WRITES: ReadonlySet<string> = new Set(['insert', 'update', 'delete', 'merge']);
 /** Statements whose errors can be those of an earlier one. */
 const OF_EARLIER: ReadonlySet<string> = new Set(['fetch', 'execute', 'commit', 'set']);
+/** Statements that can change what a name stands for. */
+const DEFINES: ReadonlySet<string> = new Set(['create', 'alter', 'do', 'call', 'other']);
 /** A reply up to this size is recorded in the result line of its operation. */
 const MAX_INLINE_OUTPUT = 16 * 1024;
 
@@ -259,7 +261,11 @@ export class ServerMessages {
     const catalog = this.#state.catalog.current;
     const { classified } = portal;
     // FETCH and EXECUTE return what something else defined: their plans are not remembered by text.
-    const remember = classified.statements.length === 1 && classified.action !== 'fetch' && classified.action !== 'execute';
+    const remember =
+      classified.statements.length === 1 &&
+      classified.action !== 'fetch' &&
+      classified.action !== 'execute' &&
+      !this.#state.definitionsOpen;
     if (remember) {
       for (const known of classified.plans) {
         if (known.version === catalog?.version && known.description.compare(bytes, from, to) === 0) return known.plan;
@@ -274,7 +280,7 @@ export class ServerMessages {
       lineage,
       this.#statementOf(classified)?.tables.some((table) => WRITES.has(table.mode)),
     );
-    if (unseen) this.#state.catalog.noteUnseen();
+    if (unseen && !this.#state.changedCatalog) this.#state.catalog.noteUnseen();
     const plan = new ReplyPlan(columns);
     if (remember && !unseen && lineage !== UNKNOWN_LINEAGE) {
       const kept = classified.plans.filter((known) => known.version === catalog.version).slice(-3);
@@ -288,6 +294,7 @@ export class ServerMessages {
     const catalog = state.catalog.current;
     const statement = classified.statements[this.#statementIndex] ?? classified.statements[0];
     if (catalog === null || statement === undefined) return UNKNOWN_LINEAGE;
+    if (state.mayBeRedefined(statement)) return UNKNOWN_LINEAGE;
     if (statement.kind === 'fetch') return state.readsClean ? { outputs: [], writes: [], clean: true } : UNKNOWN_LINEAGE;
     if (statement.kind === 'execute') {
       const prepared = state.statements.get(statement.name)?.classified;
@@ -327,7 +334,11 @@ export class ServerMessages {
     if (op) op.tag = bytes.toString('latin1', at + 5, end - 1);
     op?.budget?.complete(op.tag);
     const classified = this.#classifiedOf(head);
-    if (classified?.ddl === true) this.#state.catalog.markStale();
+    if (classified?.ddl === true) this.#state.changedCatalog = true;
+    if (classified?.statements.some((statement) => DEFINES.has(statement.kind)) === true) {
+      this.#state.definedInTransaction = true;
+      this.#state.readsClean = false;
+    }
     this.#statementIndex++;
     this.#copyOut = null;
     if (head?.kind === 'query') {
@@ -343,6 +354,13 @@ export class ServerMessages {
   #readyForQuery(status: number): void {
     const state = this.#state;
     state.transaction = status;
+    if (status === 0x49 && state.changedCatalog) {
+      // Only now others can see it, the gateway's own connection among them; before, it would wait for the transaction's locks.
+      const mark = state.catalog.markStale();
+      if (state.definedInTransaction) state.definedMark = mark;
+      state.changedCatalog = false;
+      state.definedInTransaction = false;
+    }
     state.copyIn = null;
     this.#copyOut = null;
     this.#statementIndex = 0;
@@ -359,6 +377,7 @@ export class ServerMessages {
     if (classified?.action === 'unparsed') return false;
     // Of an earlier statement: what it prepared or declared, and constraints deferred to the end of the transaction.
     if (classified === null || catalog === null || OF_EARLIER.has(classified.action)) return !state.readsClean;
+    if (classified.statements.some((statement) => state.mayBeRedefined(statement))) return true;
     return classified.sensitive || !state.classifier.lineage(classified, catalog).statements.every((statement) => statement.clean);
   }
 

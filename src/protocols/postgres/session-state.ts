@@ -4,6 +4,7 @@ import { GatewayError } from '../../errors.ts';
 import type { Channel } from '../../io/channel.ts';
 import type { PolicyEngine, Principal, Target } from '../../policy/model.ts';
 import type { ProtocolServices } from '../protocol.ts';
+import type { StatementInfo } from './analysis.ts';
 import type { Catalog, CatalogSnapshot } from './catalog.ts';
 import type { Classifier } from './classifier.ts';
 import type { PgOperation } from './operation.ts';
@@ -50,6 +51,12 @@ export class SessionState {
   copyIn: PgOperation | null = null;
   /** Statements prepared or cursors declared by SQL in this session: what FETCH and EXECUTE return is known only when all are clean. */
   readsClean = true;
+  /** The catalog was changed in the transaction that is open, which nobody else sees yet. */
+  changedCatalog = false;
+  /** Objects were made or changed in the transaction that is open: names may stand for what the catalog does not show yet. */
+  definedInTransaction = false;
+  /** The reading of the catalog that shows what this session defined last. */
+  definedMark = 0;
   /** Nothing more is taken from the client until the queue of replies is empty. */
   barrier = false;
   /** The server reads and ignores messages up to the next Sync: they need not be sent. */
@@ -127,6 +134,22 @@ export class SessionState {
       });
     }
     return snapshot;
+  }
+
+  /** This session defined something that the catalog as it was read last does not show. */
+  get definitionsOpen(): boolean {
+    return this.definedInTransaction || !this.catalog.hasRead(this.definedMark);
+  }
+
+  /** Whether what the statement reads may be something else than the catalog says: nothing is known of its results then. */
+  mayBeRedefined(statement: StatementInfo): boolean {
+    if (!this.definitionsOpen) return false;
+    // What these run is not in their text.
+    if (statement.kind === 'fetch' || statement.kind === 'execute') return true;
+    // The server looks in pg_catalog first, and nothing can be defined there.
+    return !statement.tables.every(
+      ({ schema, name }) => schema === 'pg_catalog' || schema === 'information_schema' || (schema === '' && name.startsWith('pg_')),
+    );
   }
 
   /** Moves what a masking call counted to the operation and to the session. */
