@@ -2,27 +2,10 @@ import type { Principal } from '../policy/model.ts';
 import { refuse } from './failure.ts';
 import type { TokenStore } from './issued-tokens.ts';
 import { isLocalToken, type LocalTokenVerifier } from './local-token.ts';
-import type { Authenticator, TokenVerifier } from './model.ts';
+import type { Authenticator } from './model.ts';
 import type { PresentedTokens } from './presented-token.ts';
 import { isServiceKey, type ServiceKeyStore } from './service-keys.ts';
 import type { Users } from './users.ts';
-
-/** Tokens of this gateway alone: what a configuration without identity providers takes. */
-export class LocalAuthenticator implements Authenticator {
-  readonly #tokens: TokenVerifier;
-
-  constructor(tokens: TokenVerifier) {
-    this.#tokens = tokens;
-  }
-
-  async authenticate(secret: string, user: string): Promise<Principal> {
-    return this.#tokens.verify(secret, user);
-  }
-
-  async authenticateBearer(token: string): Promise<Principal> {
-    return this.#tokens.verify(token, null);
-  }
-}
 
 export interface AuthenticatorParts {
   readonly local: LocalTokenVerifier;

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { seedStore } from '../../test/support/embedded-store.ts';
 import type { IdentityConfig, OidcProviderConfig } from '../config/model.ts';
 import { GatewayError } from '../errors.ts';
 import type { Principal } from '../policy/model.ts';
@@ -66,6 +67,7 @@ export async function testIdentity(
   const revoked: string[] = [];
   const clock = { now: Date.now() };
   const now = (): number => clock.now;
+  await seedStore(dir);
   const store = await openStore({ url: 'embedded', dataDir: dir, log: quiet, now: Date.now, env: {} });
   context.after(async () => {
     for (const identity of opened) await identity.close();
