@@ -12,6 +12,7 @@ import {
   usersRestore,
   usersRevoke,
 } from './commands/credentials.ts';
+import { explain } from './commands/explain.ts';
 import { gateway } from './commands/gateway.ts';
 import { grantsApprove, grantsDeny, grantsList, grantsRevoke, request } from './commands/grants.ts';
 import { alerts, events, liveKill, liveList } from './commands/live.ts';
@@ -26,6 +27,7 @@ import { runCommand } from './run.ts';
 const commands: readonly Command[] = [
   gateway,
   check,
+  explain,
   tokenIssue,
   sessionsList,
   sessionsShow,

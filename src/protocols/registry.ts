@@ -3,6 +3,7 @@ import type { ListenAddress } from '../config/model.ts';
 import { adminVocabulary } from '../policy/admin-vocabulary.ts';
 import type { Operation } from '../policy/model.ts';
 import type { ProtocolVocabulary } from '../policy/vocabulary.ts';
+import type { ExplainRequest, Explanation } from './explain.ts';
 import { postgres } from './postgres/definition.ts';
 import type { ProtocolListener, ProtocolServices } from './protocol.ts';
 
@@ -17,6 +18,8 @@ export interface ProtocolDefinition {
   readonly connect: Operation;
   /** How a person connects to a resource: what to type, and what to put into the client's own files. */
   clientHelp(wanted: ClientHelpRequest): ClientHelp;
+  /** What would become of an operation. Throws GatewayError when it cannot be told. */
+  explain(request: ExplainRequest): Promise<Explanation>;
   /** Recorded bytes of a session as text for people; `stream` names the way or channel, '' is the reply. */
   render(bytes: Buffer, stream: string): string;
   /** Opens a listener. Resolves when it accepts connections. */

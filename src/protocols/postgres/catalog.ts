@@ -103,7 +103,7 @@ const CATALOG_VALUE_COLUMNS: ReadonlySet<string> = new Set([
 
 /** Keeps the newest snapshot of one target and reads a new one when asked to. */
 export class Catalog {
-  readonly #client: CatalogClient;
+  readonly #client: Pick<CatalogClient, 'query' | 'close'>;
   readonly #configured: ReadonlyMap<string, ProtectClass>;
   /** Protection never goes away while the gateway runs: a renamed column stays what it was. */
   readonly #sticky = new Map<string, Protection>();
@@ -119,7 +119,7 @@ export class Catalog {
   readonly #now: () => number;
 
   /** @param configured `schema.table.column` to class. @param now monotonic milliseconds. */
-  constructor(client: CatalogClient, configured: ReadonlyMap<string, ProtectClass>, now: () => number) {
+  constructor(client: Pick<CatalogClient, 'query' | 'close'>, configured: ReadonlyMap<string, ProtectClass>, now: () => number) {
     this.#client = client;
     this.#configured = configured;
     this.#now = now;

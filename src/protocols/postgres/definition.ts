@@ -1,5 +1,6 @@
 import type { ProtocolDefinition } from '../registry.ts';
 import { clientHelp } from './client-help.ts';
+import { explainStatement } from './explain.ts';
 import { CONNECT, listenPostgres } from './listener.ts';
 import { renderMessages } from './render.ts';
 import { postgresVocabulary } from './vocabulary.ts';
@@ -11,6 +12,7 @@ export const postgres: ProtocolDefinition = {
   vocabulary: postgresVocabulary,
   connect: CONNECT,
   clientHelp,
+  explain: explainStatement,
   listen: listenPostgres,
   render: renderMessages,
 };

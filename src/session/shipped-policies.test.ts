@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-
+import { type AdminAction, adminQuestion, adminVocabulary } from '../policy/admin-vocabulary.ts';
+import { loadPolicies } from '../policy/engine.ts';
+import type { Principal } from '../policy/model.ts';
 import { vocabularies } from '../protocols/registry.ts';
-import { type AdminAction, adminQuestion, adminVocabulary } from './admin-vocabulary.ts';
-import { loadPolicies } from './engine.ts';
-import type { Principal } from './model.ts';
 
 // The policies that ship, as far as they are about the gateway itself.
 const engine = loadPolicies(join(import.meta.dirname, '../../deploy/policies'), vocabularies, 'policies', { resources: ['payments'] });

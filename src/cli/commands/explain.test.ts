@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { protocols } from '../../protocols/registry.ts';
+import { runCommand } from '../run.ts';
+import { explain } from './explain.ts';
+
+const [kind = ''] = [...protocols.keys()];
+const dir = mkdtempSync(join(tmpdir(), 'sluice-explain-'));
+after(() => rmSync(dir, { recursive: true }));
+cpSync(join(import.meta.dirname, '../../../deploy/policies'), join(dir, 'policies'), { recursive: true });
+const config = join(dir, 'sluice.yaml');
+writeFileSync(
+  config,
+  `gateway: { name: gw-1 }
+listeners: { ${kind}: 127.0.0.1:0 }
+policies: ./policies
+resources:
+  - name: payments
+    kind: ${kind}
+    address: 127.0.0.1:1
+    database: payments
+    tls: disable
+    accounts: { read-only: { user: u, password: env:PW }, read-write: { user: w, password: env:PW } }
+    protect: { columns: { public.cards.pan: pan, public.cards.holder: name } }
+`,
+);
+
+async function run(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
+  let out = '';
+  let err = '';
+  const io = {
+    out: (text: string) => {
+      out += text;
+    },
+    err: (text: string) => {
+      err += text;
+    },
+    env: { PW: 'x' },
+    now: () => 1,
+    stopped: async () => {},
+  };
+  const code = await runCommand(['explain', '--config', config, ...argv], [explain], io);
+  return { code, out, err };
+}
+
+const ask = (group: string, statement: string, ...more: string[]) =>
+  run('--user', 'ann', '--group', group, '--resource', 'payments', '--offline', '--statement', statement, ...more);
+
+test('an allowed statement: by which policy, on what, and what is masked', async () => {
+  const { code, out } = await ask('analysts', 'select id, pan, upper(holder) as name from cards');
+  assert.equal(code, 0);
+  assert.match(out, /^decision +allow\n/);
+  assert.match(out, /^policy +policies\/10-access\.cedar:\d+ {2}permit access\.read$/m);
+  assert.match(out, /^object +select cards$/m);
+  assert.match(out, /^masked +pan: all but the last digits$/m);
+  assert.match(out, /^masked +name: whole$/m);
+  assert.doesNotMatch(out, /^masked +id/m);
+  assert.match(out, /^note +without the catalog/m);
+});
+
+test('a statement that needs approval: by whom', async () => {
+  const { out } = await ask('developers', 'delete from orders', '--account', 'read-write', '--json');
+  const report = JSON.parse(out) as Record<string, unknown>;
+  assert.deepEqual(
+    [report['decision'], report['account'], report['approvers'], report['objects']],
+    ['approve', 'read-write', [{ group: 'dba', needed: 1 }], ['delete orders']],
+  );
+  const [policy] = report['policies'] as Record<string, unknown>[];
+  assert.deepEqual([policy?.['id'], policy?.['file']], ['approve.no-where', 'policies/50-approvals.cedar']);
+});
+
+test('a denied statement: by which policy, or that the gateway itself refuses it', async () => {
+  const dropped = await ask('developers', 'drop table cards');
+  assert.match(dropped.out, /^decision +deny\n/);
+  assert.match(dropped.out, /^policy +policies\/20-destructive\.cedar:\d+ {2}forbid destructive\.drop$/m);
+  assert.match((await ask('developers', 'selec 1')).out, /^policy +sluice\.unparsed {2}\(the gateway's own\)$/m);
+  assert.match((await ask('guests', 'select 1')).out, /^decision +deny \(at log-in\)\n/);
+});
+
+test('a target that cannot be reached is said, and the rest is told', async () => {
+  const { code, out } = await run('--user', 'ann', '--group', 'analysts', '--resource', 'payments', '--statement', 'select 1');
+  assert.equal(code, 0);
+  assert.match(out, /^decision +allow\n/);
+  assert.match(out, /^note +the target was not asked: /m);
+});
+
+test('called wrongly', async () => {
+  assert.equal((await run('--user', 'ann')).code, 2);
+  const { code, err } = await run('--user', 'ann', '--resource', 'x', '--statement', 'select 1');
+  assert.equal(code, 2);
+  assert.match(err, /there is no "x"; the configuration has: payments/);
+});
