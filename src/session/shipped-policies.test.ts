@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type AdminAction, adminQuestion, adminVocabulary } from '../policy/admin-vocabulary.ts';
-import { loadPolicies } from '../policy/engine.ts';
+import { CedarEngine, loadPolicies } from '../policy/engine.ts';
 import type { Principal } from '../policy/model.ts';
 import { vocabularies } from '../protocols/registry.ts';
 
@@ -68,6 +69,21 @@ test('a request for a grant that does not say what for is denied', () => {
   const { target } = adminQuestion('grant.list', 'payments');
   const decision = engine.decide(member(), target, { action: 'grant.request', objects: [], attributes: {} });
   assert.ok(decision.kind === 'deny' && decision.reason === 'error');
+});
+
+test('the examples of the documentation are good, one by one and together', () => {
+  const docs = readFileSync(join(import.meta.dirname, '../../docs/policy.md'), 'utf8');
+  const examples = [...docs.matchAll(/```cedar\n(.*?)```/gs)].map(([, text = ''], i) => ({ name: `example-${i}.cedar`, text }));
+  assert.ok(examples.length >= 5);
+  const options = { resources: ['payments'] };
+  for (const example of examples) new CedarEngine([example], vocabularies, options).close();
+  const all = new CedarEngine(examples, vocabularies, options);
+  const corrections = all.policies.find(({ id }) => id === 'ledger.corrections');
+  assert.deepEqual(corrections?.approvers, [
+    { group: 'accounting', needed: 1 },
+    { group: 'dba', needed: 2 },
+  ]);
+  all.close();
 });
 
 test("whatever a policy says of the protocols' actions says nothing of these", () => {
