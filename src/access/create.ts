@@ -66,19 +66,23 @@ export async function createAccess(options: AccessOptions): Promise<Access & { c
     schedule,
     log,
   });
-  const presence = new Presence(options, schedule, async (gone) => {
-    await approvals.sweep(gone);
-    await grants.sweep();
-    if (store.kind === 'embedded') return;
-    // A gateway that died between a change and telling of it.
-    await revocations.load();
-    await grants.load();
+  const presence = new Presence(options, schedule, {
+    due: async (gone) => {
+      await approvals.sweep(gone);
+      await grants.sweep();
+      if (store.kind === 'embedded') return;
+      // A gateway that died between a change and telling of it.
+      await revocations.load();
+      await grants.load();
+    },
+    prune: (at) => revocations.prune(at),
+    giveUp: () => approvals.giveUp(),
   });
   const listening = (
     [
       ['approvals', (id) => approvals.changed(id)],
       ['grants', (id) => grants.changed(id)],
-      ['revocations', () => revocations.changed()],
+      ['revocations', (payload) => revocations.changed(payload)],
       ['sessions', (payload) => sessions.received(payload)],
     ] as [Topic, (payload: string) => void][]
   ).map(([topic, onChange]) => store.listen(topic, onChange));
@@ -89,7 +93,7 @@ export async function createAccess(options: AccessOptions): Promise<Access & { c
     await revocations.load();
     await grants.load();
     await approvals.begin();
-    await presence.start(() => approvals.giveUp());
+    await presence.start();
   } catch (error) {
     stop();
     throw error;
@@ -117,27 +121,33 @@ export async function createAccess(options: AccessOptions): Promise<Access & { c
   };
 }
 
+/** What is done at the beats of a process. */
+interface Duties {
+  /** At each. `gone`: since when a process must have been seen to count as there. */
+  readonly due: (gone: number) => Promise<void>;
+  /** Now and then. */
+  readonly prune: (at: number) => Promise<void>;
+  /** When the store has been away for too long. */
+  readonly giveUp: () => void;
+}
+
 /** Says at every beat that this process is there, and has done what is due. */
 class Presence {
   readonly #options: AccessOptions;
   readonly #schedule: Schedule;
-  readonly #due: (gone: number) => Promise<void>;
+  readonly #duties: Duties;
   #forgetTimer: () => void = () => {};
   #beating: Promise<void> = Promise.resolve();
   #stopped = false;
   #pruned = 0;
-  /** What is told when the store has been away for too long. */
-  #giveUp: () => void = () => {};
 
-  /** `due` does what is due; it is given since when a process must have been seen to count as there. */
-  constructor(options: AccessOptions, schedule: Schedule, due: (gone: number) => Promise<void>) {
+  constructor(options: AccessOptions, schedule: Schedule, duties: Duties) {
     this.#options = options;
     this.#schedule = schedule;
-    this.#due = due;
+    this.#duties = duties;
   }
 
-  async start(giveUp: () => void): Promise<void> {
-    this.#giveUp = giveUp;
+  async start(): Promise<void> {
     const { store, process } = this.#options;
     // Nobody else can be at an embedded store: who is there from before is gone.
     if (store.kind === 'embedded') await store.db.deleteFrom('gateways').where('process', '!=', process).execute();
@@ -173,7 +183,7 @@ class Presence {
     const { store, process, gateway, now } = this.#options;
     const at = now();
     if (store.downSince !== null) {
-      if (at - store.downSince >= GONE_MS) this.#giveUp();
+      if (at - store.downSince >= GONE_MS) this.#duties.giveUp();
       return;
     }
     await store.db
@@ -181,7 +191,7 @@ class Presence {
       .values({ process, gateway, started_at: at, seen_at: at })
       .onConflict((conflict) => conflict.column('process').doUpdateSet({ seen_at: at }))
       .execute();
-    await this.#due(at - GONE_MS);
+    await this.#duties.due(at - GONE_MS);
     if (at - this.#pruned >= PRUNE_MS) await this.#prune(at);
   }
 
@@ -196,5 +206,6 @@ class Presence {
       .execute();
     await store.db.deleteFrom('approvals').where('created_at', '<', before).where('state', 'not in', ['pending', 'approved']).execute();
     await store.db.deleteFrom('grants').where('created_at', '<', before).where('state', 'not in', ['pending', 'active']).execute();
+    await this.#duties.prune(at);
   }
 }

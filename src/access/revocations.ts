@@ -12,14 +12,21 @@ export interface RevocationOptions {
   readonly log: AccessLog;
 }
 
+/** No token lives longer than 366 days; service keys are looked up. */
+const LONGEST_CREDENTIAL_MS = 400 * 86_400_000;
+/** What a notification can carry, bytes. */
+const MAX_PAYLOAD = 4_000;
+
 type By = Principal | 'identity-provider';
 type Kind = 'user' | 'credential';
 
 /** Revocations in the store, mirrored in memory. */
 export class StoreRevocations implements Revocations {
   readonly #options: RevocationOptions;
-  #revoked: ReadonlySet<string> = new Set();
-  /** Loads and single changes in the order in which they were asked for. */
+  #revoked = new Set<string>();
+  /** What the table looked like when all of it was loaded: how many rows, and the time of the newest. */
+  #loaded = '';
+  /** Looks at the store one after another: an older answer must not come after a newer one. */
   #last: Promise<void> = Promise.resolve();
 
   constructor(options: RevocationOptions) {
@@ -46,7 +53,7 @@ export class StoreRevocations implements Revocations {
     if (numDeletedRows === 0n) return;
     this.#note('restored', 'user', id, name, by, reason);
     await audit.recorded();
-    await this.#spread();
+    await this.#spread('user', id);
   }
 
   async list(): ReturnType<Revocations['list']> {
@@ -54,21 +61,39 @@ export class StoreRevocations implements Revocations {
     return rows.map(({ kind, id, revoked_by, reason, at }) => ({ kind, id, by: revoked_by, reason, at }));
   }
 
-  /** Takes over what the store has, and ends the sessions that it concerns. */
+  /** Takes over what the store has, where it is not known to be the same, and ends the sessions that it concerns. */
   load(): Promise<void> {
-    const load = async (): Promise<void> => {
-      const rows = await this.#options.store.db.selectFrom('revocations').select(['kind', 'id']).execute();
+    return this.#inOrder(async () => {
+      const { db } = this.#options.store;
+      const { count, newest } = await db
+        .selectFrom('revocations')
+        .select((select) => [select.fn.countAll<number>().as('count'), select.fn.max('at').as('newest')])
+        .executeTakeFirstOrThrow();
+      const state = `${count} ${newest}`;
+      if (state === this.#loaded && Number(count) === this.#revoked.size) return;
+      const rows = await db.selectFrom('revocations').select(['kind', 'id']).execute();
       this.#revoked = new Set(rows.map(({ kind, id }) => key(kind, id)));
+      this.#loaded = state;
       this.#endSessions();
-    };
-    // A load that began before a change must not undo the one after it.
-    const loaded = this.#last.then(load);
-    this.#last = loaded.catch(() => {});
-    return loaded;
+    });
   }
 
-  changed(): void {
-    this.load().catch((error: unknown) => this.#options.log.warn('revocations could not be loaded', { error: String(error) }));
+  /** A gateway, this one included, has changed one; with '' or what is no key any may have changed. */
+  changed(payload: string): void {
+    const space = payload.indexOf(' ');
+    const kind = payload.slice(0, space);
+    const change = kind === 'user' || kind === 'credential' ? this.#reload(kind, payload.slice(space + 1)) : this.load();
+    change.catch((error: unknown) => this.#options.log.warn('revocations could not be loaded', { error: String(error) }));
+  }
+
+  /** Forgets credentials that have long expired by themselves. */
+  async prune(at: number): Promise<void> {
+    await this.#options.store.db
+      .deleteFrom('revocations')
+      .where('kind', '=', 'credential')
+      .where('at', '<', at - LONGEST_CREDENTIAL_MS)
+      .where('id', 'not in', (db) => db.selectFrom('service_keys').select('id').where('expires_at', '>', at))
+      .execute();
   }
 
   async close(): Promise<void> {
@@ -86,19 +111,36 @@ export class StoreRevocations implements Revocations {
       .returning('id')
       .executeTakeFirst();
     // Revoked before, maybe on another gateway a moment ago.
-    if (inserted === undefined) return this.load();
-    this.#revoked = new Set([...this.#revoked, key(kind, id)]);
+    if (inserted === undefined) return this.#reload(kind, id);
+    this.#revoked.add(key(kind, id));
     this.#endSessions();
     this.#note('revoked', kind, id, user, by, reason);
     await audit.recorded();
-    await this.#spread();
+    await this.#spread(kind, id);
+  }
+
+  #reload(kind: Kind, id: string): Promise<void> {
+    return this.#inOrder(async () => {
+      const { db } = this.#options.store;
+      const row = await db.selectFrom('revocations').select('id').where('kind', '=', kind).where('id', '=', id).executeTakeFirst();
+      if (row === undefined) this.#revoked.delete(key(kind, id));
+      else this.#revoked.add(key(kind, id));
+      this.#endSessions();
+    });
+  }
+
+  #inOrder(work: () => Promise<void>): Promise<void> {
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => {});
+    return done;
   }
 
   /** This gateway's own memory first: its caller may ask right after. */
-  async #spread(): Promise<void> {
+  async #spread(kind: Kind, id: string): Promise<void> {
     try {
-      await this.load();
-      await this.#options.store.notify('revocations', 'changed');
+      await this.#reload(kind, id);
+      const payload = key(kind, id);
+      await this.#options.store.notify('revocations', Buffer.byteLength(payload) > MAX_PAYLOAD ? '' : payload);
     } catch (error) {
       this.#options.log.warn('gateways could not be told of a revocation', { error: String(error) });
     }

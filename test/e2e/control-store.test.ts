@@ -104,6 +104,20 @@ for (const kind of ['embedded', 'shared'] as const) {
       assert.deepEqual(outcome.state === 'approved' && outcome.approvedBy, ['dba', 'security']);
     });
 
+    test('membership by a grant counts for a vote while the grant is in force', async () => {
+      const { access } = gateway;
+      const wanted = { resource: 'payments', role: 'read-only', seconds: 60, reason: 'on duty', ticket: '', breakGlass: false };
+      const max = person('max');
+      const { id } = await access.grants.request(max, wanted);
+      const approvers = [{ group: 'payments/read-only', needed: 1 }];
+      const pending = await access.approvals.ask(question(ada, { approvers }));
+      await assert.rejects(access.approvals.decide(pending.approval.id, max, 'approve', ''), refusedWith('approval_not_yours'));
+      await access.grants.decide(id, bob, 'approve', '');
+      await access.approvals.decide(pending.approval.id, max, 'approve', '');
+      assert.equal((await pending.outcome).state, 'approved');
+      await access.grants.revoke(id, max, 'done');
+    });
+
     test('of twenty decisions at once exactly one comes about', async () => {
       const { access, record } = gateway;
       const pending = await access.approvals.ask(question(ada));
@@ -196,6 +210,8 @@ for (const kind of ['embedded', 'shared'] as const) {
       const session = openSession('s-grant', ada, [grant.id]);
       const forget = live.add(session);
       access.grants.used(grant.id);
+      // Noted in passing: nobody waits for it.
+      while ((await access.grants.get(grant.id))?.lastUsedAt === null);
       clock.advance(600_000);
       assert.deepEqual(access.grants.groupsOf(ada), []);
       assert.equal((await session.ended).code, 'grant_expired');
@@ -349,6 +365,19 @@ for (const kind of ['embedded', 'shared'] as const) {
       assert.ok((await approvals.list({ limit: 2, before })).every(({ createdAt }) => createdAt < before));
       assert.ok((await approvals.list({ limit: 100, state: 'used' })).every(({ state }) => state === 'used'));
       assert.ok((await grants.list({ limit: 100, user: 'olga' })).every(({ user }) => user.name === 'olga'));
+    });
+
+    test('what is over is forgotten with the record; revoked credentials once they cannot live any more', async () => {
+      const { access } = gateway;
+      await access.revocations.revokeCredential('token-old', bob, 'lost');
+      assert.ok((await access.approvals.list({ limit: 1 })).length > 0);
+      await clock.advanceUntilScheduled(401 * 86_400_000);
+      await clock.advanceUntilScheduled(5_000);
+      assert.deepEqual(
+        (await access.approvals.list({ limit: 100 })).filter(({ state }) => state !== 'pending' && state !== 'expired'),
+        [],
+      );
+      assert.ok(!(await access.revocations.list()).some(({ id }) => id === 'token-old'));
     });
   });
 }
