@@ -23,7 +23,7 @@ const refuse = (code: string, publicMessage: string, hint?: string): GatewayErro
   new GatewayError({ code, source: 'client', phase: 'login', publicMessage, ...(hint === undefined ? {} : { hint }) });
 
 /** Longest password message: a token, and what surrounds it. */
-const MAX_PASSWORD_BYTES = 16 * 1024;
+const MAX_PASSWORD_BYTES = 20 * 1024;
 
 /** The client's side of the log-in, step by step. `fail` may be called at any time and makes the pending step reject. */
 export class ClientLogin implements ClientConnection {

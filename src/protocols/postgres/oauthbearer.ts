@@ -21,9 +21,10 @@ export async function authenticateByOauth(
   wanted: string,
 ): Promise<Principal> {
   if (!login.secure) throw failure('oauth_plaintext', 'a token is taken only over TLS', 'connect with sslmode=require or better');
-  const provider = identity.oidc.find((one) => one.login);
+  // Where a client without a token is sent: what it gets there must be taken here.
+  const provider = identity.oidc.find((one) => one.login && one.tokens !== null);
   if (provider === undefined)
-    throw failure('oauth_unavailable', 'no identity provider is configured for log-ins', 'log in with a token as password');
+    throw failure('oauth_unavailable', 'tokens of identity providers are not taken', 'log in with a token of the gateway as password');
   const first = await login.ask(message(Back.Authentication, int32(10), `${MECHANISM}\0\0`));
   const token = bearerOf(first);
   try {
