@@ -90,7 +90,10 @@ for (const [way, make] of [
     channel.writeSlab(slab, 2, 4);
     channel.writeOwned(Buffer.from('!'));
     let got = '';
-    for await (const chunk of peer) if ((got += String(chunk)).length === 3) break;
+    for await (const chunk of peer) {
+      got += String(chunk);
+      if (got.length === 3) break;
+    }
     assert.equal(got, 'cd!');
     channel.destroy();
     await handler.until(() => handler.calls.includes('close'));
