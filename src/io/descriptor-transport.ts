@@ -141,22 +141,18 @@ export class DescriptorTransport implements Transport, PollMember {
   }
 
   #writeQueue(): void {
-    let written = 0;
-    for (const pending of this.#queue) {
+    for (let pending = this.#queue[0]; pending !== undefined; pending = this.#queue[0]) {
       const count = socketWrite(this.#fd, pending.bytes, pending.at, pending.to - pending.at);
       if (count < 0) {
-        if (isAgain(count)) break;
-        this.#close(systemError('write', count));
+        if (!isAgain(count)) this.#close(systemError('write', count));
         return;
       }
       pending.at += count;
       this.#queued -= count;
-      if (pending.at < pending.to) break;
+      if (pending.at < pending.to) return;
+      this.#queue.shift();
       pending.slab?.unpin();
-      written++;
     }
-    this.#queue.splice(0, written);
-    if (this.#queue.length > 0) return;
     this.#watch();
     if (this.#finishing) this.#finishNow();
     else this.#sink.onDrain();
