@@ -141,18 +141,27 @@ export class DescriptorTransport implements Transport, PollMember {
   }
 
   #writeQueue(): void {
-    for (let pending = this.#queue[0]; pending !== undefined; pending = this.#queue[0]) {
+    let written = 0;
+    let failure = 0;
+    for (const pending of this.#queue) {
       const count = socketWrite(this.#fd, pending.bytes, pending.at, pending.to - pending.at);
       if (count < 0) {
-        if (!isAgain(count)) this.#close(systemError('write', count));
-        return;
+        if (!isAgain(count)) failure = count;
+        break;
       }
       pending.at += count;
       this.#queued -= count;
-      if (pending.at < pending.to) return;
-      this.#queue.shift();
+      if (pending.at < pending.to) break;
       pending.slab?.unpin();
+      written++;
     }
+    // Before anything else looks at the queue: what was let go of here must not be again.
+    this.#queue.splice(0, written);
+    if (failure !== 0) this.#close(systemError('write', failure));
+    else if (this.#queue.length === 0) this.#emptied();
+  }
+
+  #emptied(): void {
     this.#watch();
     if (this.#finishing) this.#finishNow();
     else this.#sink.onDrain();
