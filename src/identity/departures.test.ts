@@ -100,6 +100,35 @@ test('of several gateways one asks for a user at a time', async (context) => {
   assert.equal(identity.revoked.filter((what) => what.startsWith('user ')).length, 1);
 });
 
+test('providers are asked every few minutes, by one gateway, and what has expired is forgotten', async (context) => {
+  context.mock.timers.enable({ apis: ['setInterval'] });
+  const staged = await stage(context);
+  const { provider, identity } = staged;
+  await logIn(staged, '17');
+  await identity.logins.begin('corp', { redirectUri, purpose: 'never finished' });
+  const refreshes = (): number => provider.requests.filter((path) => path === '/token').length;
+  const before = refreshes();
+  const left = (): Promise<unknown> => identity.store.db.selectFrom('login_attempts').select('id').where('kind', '=', 'oidc').execute();
+  /** Two gateways from their start to their first round; closing waits for it. */
+  const round = async (): Promise<void> => {
+    const gateways = [identity.another('gw-2'), identity.another('gw-3')];
+    identity.now += 5 * 60_000;
+    context.mock.timers.tick(5 * 60_000);
+    for (const gateway of gateways) await gateway.close();
+  };
+  await identity.close();
+  await round();
+  assert.equal(refreshes() - before, 1, 'two gateways ask once');
+  provider.accounts.delete('17');
+  identity.now += 2 * 3_600_000;
+  await round();
+  assert.deepEqual(
+    identity.revoked.filter((what) => what.startsWith('user ')),
+    [`user ${provider.issuer} ann`],
+  );
+  assert.deepEqual(await left(), [], 'a log-in that was begun hours ago');
+});
+
 test('logging out at the provider ends what is open here', async (context) => {
   const received: string[] = [];
   const server = createServer((request, response) => {

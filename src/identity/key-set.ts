@@ -17,7 +17,7 @@ export class KeySet {
   #fetching: Promise<void> | null = null;
   #failure: unknown = null;
 
-  /** `now`: ms of any clock that does not jump. `fetch` rejects when the provider cannot be reached. */
+  /** `now`: ms since the epoch. `fetch` rejects when the provider cannot be reached. */
   constructor(fetch: () => Promise<JSONWebKeySet>, now: () => number) {
     this.#fetch = fetch;
     this.#now = now;
@@ -25,7 +25,7 @@ export class KeySet {
 
   /** As jose asks for a key. Rejects with KeysUnavailable, or as jose does when there is no such key. */
   readonly get: JWTVerifyGetKey = async (header, token) => {
-    if (this.#now() - this.#fetchedAt > FRESH_MS) await this.#refresh();
+    if (this.#since(this.#fetchedAt) > FRESH_MS) await this.#refresh();
     const keys = this.#usable();
     try {
       return await keys(header, token);
@@ -39,15 +39,20 @@ export class KeySet {
     }
   };
 
+  /** A clock that was set back must not keep a provider from being asked until it has caught up. */
+  #since(time: number): number {
+    return Math.abs(this.#now() - time);
+  }
+
   #usable(): ReturnType<typeof createLocalJWKSet> {
-    if (this.#keys === null || this.#now() - this.#fetchedAt > STALE_MS) throw new KeysUnavailable(this.#failure);
+    if (this.#keys === null || this.#since(this.#fetchedAt) > STALE_MS) throw new KeysUnavailable(this.#failure);
     return this.#keys;
   }
 
   /** Fetches unless it was tried a moment ago; a failure leaves the keys as they are. */
   async #refresh(): Promise<void> {
     if (this.#fetching === null) {
-      if (this.#now() - this.#triedAt < COOLDOWN_MS) return;
+      if (this.#since(this.#triedAt) < COOLDOWN_MS) return;
       this.#triedAt = this.#now();
       this.#fetching = this.#load().finally(() => {
         this.#fetching = null;

@@ -119,7 +119,8 @@ export class OidcProvider {
   }
 
   async #discovered(): Promise<ServerMetadata> {
-    if (this.#now() - this.#metadataAt > METADATA_MS && (this.#discovering !== null || this.#now() - this.#triedAt >= COOLDOWN_MS)) {
+    const since = (time: number): number => Math.abs(this.#now() - time);
+    if (since(this.#metadataAt) > METADATA_MS && (this.#discovering !== null || since(this.#triedAt) >= COOLDOWN_MS)) {
       this.#triedAt = this.#now();
       this.#discovering ??= this.#discover().finally(() => {
         this.#discovering = null;

@@ -165,7 +165,9 @@ test('keys of a provider are followed, kept while it is away, and not asked for 
   await provider.close();
   identity.now += 6 * 60_000;
   assert.equal((await authenticator.authenticate(old, testWorkload.id)).name, testWorkload.id, 'known keys go on without the provider');
-  identity.now -= 6 * 60_000;
+  identity.now += 25 * 3_600_000;
+  await assert.rejects(authenticator.authenticate(old, testWorkload.id), { code: 'issuer_unavailable' }, 'but not for ever');
+  identity.now -= 25 * 3_600_000 + 6 * 60_000;
 
   const rotated = await TestOidcProvider.start({ port: provider.port, keys: [await signingKey('second')] });
   context.after(() => rotated.close());

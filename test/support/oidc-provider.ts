@@ -21,6 +21,8 @@ export interface OidcProviderOptions {
   readonly redirectUris?: readonly string[];
   /** Where logout tokens go. */
   readonly backchannelLogoutUri?: string;
+  /** Groups in workload tokens. */
+  readonly workloadGroups?: readonly string[];
   /** Life of access tokens, s. */
   readonly accessTokenSeconds?: number;
 }
@@ -127,7 +129,8 @@ export class TestOidcProvider {
         const { name, groups } = account;
         return { accountId: subject, claims: () => ({ sub: subject, preferred_username: name, groups: [...groups] }) };
       },
-      extraTokenClaims: (_, token) => (token.kind === 'ClientCredentials' ? { groups: ['deployers'] } : undefined),
+      extraTokenClaims: (_, token) =>
+        token.kind === 'ClientCredentials' ? { groups: [...(options.workloadGroups ?? ['deployers'])] } : undefined,
       // Its own fetch refuses loopback, where the gateway of a test is.
       fetch: (url, init) => {
         const { dispatcher: _, ...plain } = init as RequestInit & { dispatcher?: unknown };
