@@ -1,4 +1,4 @@
-import type { Selectable } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import { GatewayError } from '../errors.ts';
 import type { Principal } from '../policy/model.ts';
 import type { Store } from '../store/model.ts';
@@ -25,6 +25,11 @@ export interface ApprovalOptions {
   readonly schedule: Schedule;
   readonly log: AccessLog;
 }
+
+/** Requests of one person that may wait at once: approvers cannot be flooded. */
+const MAX_PENDING = 50;
+/** A list shows the beginning of longer texts, characters. */
+const LISTED = 2_000;
 
 /** States in which a request may still be changed. */
 const OPEN = ['pending', 'approved'] as const;
@@ -54,6 +59,7 @@ export class StoreApprovals implements Approvals {
     const digest = questionDigest(store, question);
     const open = question.mode === 'retry' ? await this.#find(digest, 'pending') : null;
     if (open !== null) return this.#pending(open);
+    await this.#refuseFlood(question.principal);
     const createdAt = now();
     const id = newRequestId();
     const expiresAt = timeoutSeconds === null ? null : createdAt + timeoutSeconds * 1000;
@@ -150,7 +156,16 @@ export class StoreApprovals implements Approvals {
 
   async list(filter: { readonly state?: ApprovalState; readonly limit: number; readonly before?: number }): Promise<readonly Approval[]> {
     const { db } = this.#options.store;
-    let query = db.selectFrom('approvals').selectAll().orderBy('created_at', 'desc').orderBy('id').limit(filter.limit);
+    let query = db
+      .selectFrom('approvals')
+      .selectAll()
+      .select([
+        sql<string>`case when length(statement) > ${LISTED} then left(statement, ${LISTED}) || '…' else statement end`.as('statement'),
+        sql<string[]>`case when length(params::text) > ${LISTED} then '["…"]'::jsonb else params end`.as('params'),
+      ])
+      .orderBy('created_at', 'desc')
+      .orderBy('id')
+      .limit(filter.limit);
     if (filter.state !== undefined) query = query.where('state', '=', filter.state);
     if (filter.before !== undefined) query = query.where('created_at', '<', filter.before);
     return withVotes(db, await query.execute());
@@ -209,6 +224,19 @@ export class StoreApprovals implements Approvals {
     const { outcome, end } = this.#waiting.add(approval);
     const url = this.#options.url();
     return { approval, url: url === '' ? '' : `${url}/approvals/${approval.id}`, outcome, end };
+  }
+
+  /** Throws GatewayError `approval_too_many`. */
+  async #refuseFlood(by: Principal): Promise<void> {
+    const { count } = await this.#options.store.db
+      .selectFrom('approvals')
+      .select((select) => select.fn.countAll<number>().as('count'))
+      .where('state', '=', 'pending')
+      .where(sql`requester ->> 'issuer'`, '=', by.issuer)
+      .where(sql`requester ->> 'subject'`, '=', by.subject)
+      .executeTakeFirstOrThrow();
+    if (count >= MAX_PENDING)
+      throw refusal('approval_too_many', `${count} of your requests are undecided`, 'wait until some of them are decided or have run out');
   }
 
   async #find(digest: Uint8Array, state: 'pending' | 'approved'): Promise<Approval | null> {

@@ -96,6 +96,7 @@ export async function createAccess(options: AccessOptions): Promise<Access & { c
     await presence.start();
   } catch (error) {
     stop();
+    await grants.close();
     throw error;
   }
   const close = async (): Promise<void> => {

@@ -89,7 +89,10 @@ export interface PendingApproval {
 
 /** Requests for approval of single operations. Every change of state is an `approval` line in the record of the gateway that made it. */
 export interface Approvals {
-  /** Asks. The request is in the store, recorded and announced when this resolves. Throws GatewayError `store_unavailable`. */
+  /**
+   * Asks. The request is in the store, recorded and announced when this resolves. Throws GatewayError `store_unavailable`,
+   * `record_failed`, `approval_too_many` (of one person undecided at once).
+   */
   ask(question: ApprovalQuestion): Promise<PendingApproval>;
   /** For `retry`: takes an approved request for exactly this operation, session's principal, resource and account; once. Null when there is none. */
   claim(question: ApprovalQuestion): Promise<ApprovalOutcome | null>;
@@ -99,6 +102,7 @@ export interface Approvals {
    */
   decide(id: string, by: Principal, decision: 'approve' | 'deny', reason: string, rowBudget?: number): Promise<Approval>;
   get(id: string): Promise<Approval | null>;
+  /** Newest first. Long statements and parameters are cut short: `get` has them whole. */
   list(filter: { readonly state?: ApprovalState; readonly limit: number; readonly before?: number }): Promise<readonly Approval[]>;
 }
 

@@ -353,6 +353,25 @@ for (const kind of ['embedded', 'shared'] as const) {
       await second.access.close();
     });
 
+    test('a list shows the beginning of a long statement, a request the whole', async () => {
+      const { approvals } = gateway.access;
+      const statement = `select '${'x'.repeat(100_000)}'`;
+      const { approval } = await approvals.ask(question(ada, { statement, params: ['y'.repeat(5_000)], mode: 'retry', exact: [] }));
+      assert.equal((await approvals.get(approval.id))?.statement, statement);
+      const listed = (await approvals.list({ limit: 50 })).find(({ id }) => id === approval.id);
+      assert.deepEqual([listed?.statement.length, listed?.params], [2_001, ['…']]);
+    });
+
+    test('one person cannot flood the approvers', async () => {
+      const { approvals } = gateway.access;
+      const pat = person('pat');
+      const ask = (i: number): Promise<unknown> => approvals.ask(question(pat, { mode: 'retry', exact: [Buffer.from(`${i}`)] }));
+      for (let i = 0; i < 50; i++) await ask(i);
+      await assert.rejects(ask(50), refusedWith('approval_too_many'));
+      await ask(0);
+      await approvals.ask(question(person('quinn')));
+    });
+
     test('lists are newest first', async () => {
       const { approvals, grants } = gateway.access;
       const all = await approvals.list({ limit: 100 });
