@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import type { PolicyEngine } from '../../src/policy/model.ts';
 import { type AccessStage, approver, startAccessStage } from '../support/access-stage.ts';
 import { MemoryApprovals } from '../support/approvals.ts';
 import type { Wire } from '../support/wire.ts';
@@ -275,6 +276,19 @@ test('PREPARE by SQL passes; EXECUTE asks with the text and its values', async (
   await wire.end();
 });
 
+test('EXECUTE by the extended protocol asks as well', async () => {
+  const wire = await connect();
+  const known = approvals.size;
+  await wire.query('prepare gone (int) as delete from tasks where id = $1');
+  wire.send(parse({ text: 'execute gone (15)' }), bind(), execute(), sync());
+  const { id, question } = await approvals.nextQuestion(known);
+  assert.equal(question.statement, 'execute gone (15)\nprepare gone (int) as delete from tasks where id = $1');
+  assert.deepEqual(question.approvers, [{ group: 'dba', needed: 1 }]);
+  await approvals.decide(id, grace, 'deny', '');
+  assert.equal((await wire.cycle()).errors[0]?.['C'], '42501');
+  await wire.end();
+});
+
 test('a row budget ends a session whose rows are more', async () => {
   const wire = await connect();
   let known = approvals.size;
@@ -318,6 +332,30 @@ test('what is sent behind a waiting statement stays in bounded memory, and runs 
     assert.notEqual(cycle.status, '');
     if (cycle.rows[0]?.[0] === 'last') break;
   }
+  await wire.end();
+});
+
+test('a statement prepared before its policies asked for approval has to be prepared again', async () => {
+  const wire = await connect();
+  const { services } = stage.gateway;
+  const { policy } = services;
+  const lenient: PolicyEngine = {
+    snapshot: 'lenient',
+    scope: () => 'lenient',
+    decide: () => ({ kind: 'allow', policies: [], snapshot: 'lenient' }),
+  };
+  Object.assign(services, { policy: () => lenient });
+  wire.send(parse({ name: 'early', text: 'delete from tasks where id = $1' }), sync());
+  assert.equal((await wire.cycle()).status, 'I');
+  await wire.query('prepare early_too (int) as delete from tasks where id = $1');
+  Object.assign(services, { policy });
+  const known = approvals.size;
+  wire.send(bind({ statement: 'early', values: ['50'] }), execute(), sync());
+  for (const { errors } of [await wire.cycle(), await wire.query('execute early_too (50)')]) {
+    assert.equal(errors[0]?.['C'], '0A000');
+    assert.match(errors[0]?.['H'] ?? '', /prepare it again/);
+  }
+  assert.equal(approvals.size, known);
   await wire.end();
 });
 

@@ -9,7 +9,7 @@ import { ClientRecord } from './client-record.ts';
 import { CopyInRecorder } from './copy-in.ts';
 import { strictest } from './decide-statements.ts';
 import { denialResponse, deniedBind, deniedExecute, deniedParse, deniedQuery, newNonce } from './denial.ts';
-import { heldBind, heldQuery } from './held-operation.ts';
+import { heldBind, heldQuery, withExecuted } from './held-operation.ts';
 import { cstringEnd, describePortal, errorResponse, Front } from './messages.ts';
 import type { ExpectedReply } from './replies.ts';
 import type { SessionState } from './session-state.ts';
@@ -213,11 +213,15 @@ export class ClientMessages {
         'the prepared statement does not exist',
         'PREPARE it through the gateway first',
       );
-    const inner = this.#decidedNow(prepared.classified);
-    if (inner.kind === 'approve' && (runs.kind !== 'execute' || prepared.exact === null)) {
-      return deny(engine, 'sluice.unsupported', 'unsupported', 'what it executes needs approval', 'EXECUTE it by itself, prepared anew');
-    }
-    return strictest(inner, decision);
+    const both = strictest(this.#decidedNow(prepared.classified), decision);
+    if (both.kind === 'approve' && (runs.kind !== 'execute' || prepared.exact === null)) return this.#prepareAnew();
+    return both;
+  }
+
+  /** Approvers see the very text, which is kept only where executions needed approval when it was prepared. */
+  #prepareAnew(): Decision {
+    const hint = 'prepare it again, and execute it by itself';
+    return deny(this.#state.services.policy(), 'sluice.unsupported', 'unsupported', 'what it executes needs approval', hint);
   }
 
   /** Its decision; by the policies in force, where others decided on it. */
@@ -311,12 +315,14 @@ export class ClientMessages {
       this.#expect({ kind: 'bind', nonce, substitute: missing('26000', `prepared statement "${bind.statement}" does not exist`) });
       return false;
     }
-    const decision = this.#decision(statement.classified);
+    let decision = this.#decision(statement.classified);
+    const { exact } = statement;
+    if (decision.kind === 'approve' && exact === null) decision = this.#prepareAnew();
     const params = decision.kind === 'deny' ? '' : this.#record.params(bind, bytes, statement);
     let members = `"kind":"bind","stmt":${statement.line}${params}`;
     let ruling: Ruling | null = null;
-    if (decision.kind === 'approve') {
-      ruling = this.#rule(decision, () => this.#heldBind(statement, bind, bytes, params, members));
+    if (decision.kind === 'approve' && exact !== null) {
+      ruling = this.#rule(decision, () => this.#heldBind(statement, exact, bind, bytes, params, members));
       if (ruling === null) return false;
       members += ruling.members;
     }
@@ -346,20 +352,18 @@ export class ClientMessages {
     return true;
   }
 
-  #heldBind(statement: Statement, bind: BindMessage, bytes: Buffer, params: string, members: string): HeldOperation {
-    const executed = this.#executed(statement.classified);
-    const exact = statement.exact ?? { text: statement.classified.text, types: [] };
+  #heldBind(
+    statement: Statement,
+    exact: NonNullable<Statement['exact']>,
+    bind: BindMessage,
+    bytes: Buffer,
+    params: string,
+    members: string,
+  ): HeldOperation {
     const held = heldBind(this.#state, this.#record, statement, exact, bind, bytes, params, members);
-    if (executed === null) return held;
+    const executed = this.#executed(statement.classified);
     // EXECUTE by the extended protocol: what it runs was prepared by SQL.
-    const { text } = executed.exact ?? executed.classified;
-    return {
-      ...held,
-      statements: [...held.statements, ...executed.classified.statements],
-      exact: [...held.exact, text],
-      statement: `${held.statement}\n${JSON.parse(this.#record.text(executed.classified.sensitive, text, 0, text.length)) as string}`,
-      plan: null,
-    };
+    return executed === null ? held : withExecuted(this.#record, held, executed);
   }
 
   #execute(bytes: Buffer, at: number, end: number, out: Outbox): boolean {

@@ -27,18 +27,28 @@ export function heldQuery(
   prepared: Statement | null,
 ): HeldOperation {
   const own = Buffer.from(text);
-  const inner = prepared?.exact ?? null;
-  const only = classified.statements.length === 1 && prepared === null ? classified.statements[0] : undefined;
-  const masked = JSON.parse(shown) as string;
-  return {
-    action: prepared?.classified.action ?? classified.action,
-    statements: prepared === null ? classified.statements : [...classified.statements, ...prepared.classified.statements],
-    statement: prepared === null || inner === null ? masked : `${masked}\n${maskedText(record, prepared, inner.text)}`,
+  const held = {
+    action: classified.action,
+    statements: classified.statements,
+    statement: JSON.parse(shown) as string,
     params: [],
-    exact: inner === null ? [Buffer.from('query'), names(state), own] : [Buffer.from('execute'), names(state), inner.text, own],
+    exact: [Buffer.from('query'), names(state), own],
     members,
-    // The shape may be known from another text, whose literals had other lengths: only a text that is one statement as a whole is sure.
-    plan: only === undefined ? null : own,
+    plan: classified.statements.length === 1 ? own : null,
+  };
+  return prepared === null ? held : withExecuted(record, held, prepared);
+}
+
+/** An EXECUTE with what it runs: both are shown, decided again and approved. */
+export function withExecuted(record: ClientRecord, held: HeldOperation, prepared: Statement): HeldOperation {
+  const text = prepared.exact?.text ?? Buffer.alloc(0);
+  return {
+    ...held,
+    action: prepared.classified.action === 'prepare' ? held.action : prepared.classified.action,
+    statements: [...held.statements, ...prepared.classified.statements],
+    statement: `${held.statement}\n${maskedText(record, prepared, text)}`,
+    exact: [...held.exact, Buffer.from('executes'), text],
+    plan: null,
   };
 }
 
