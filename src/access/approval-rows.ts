@@ -89,11 +89,19 @@ export async function withVotes(db: Kysely<ControlSchema>, rows: readonly Approv
 
 /**
  * What an approval is bound to: who, on what, exactly which text and binds, and which objects they meant (another search_path
- * would mean others). While the operation waits also the session.
+ * would mean others), and who has to approve it (other policies may ask for more). While the operation waits also the session.
  */
 export function questionDigest(store: Pick<Store, 'digest'>, question: ApprovalQuestion): Buffer {
-  const { principal, target, mode, sid, exact, action, objects } = question;
-  const words = [principal.issuer, principal.subject, target.resource, target.account, action, JSON.stringify([...objects].sort())];
+  const { principal, target, mode, sid, exact, action, objects, approvers } = question;
+  const words = [
+    principal.issuer,
+    principal.subject,
+    target.resource,
+    target.account,
+    action,
+    JSON.stringify([...objects].sort()),
+    JSON.stringify(approvers.map(({ group, needed }) => [group, needed]).sort()),
+  ];
   return store.digest([...words.map((word) => Buffer.from(word, 'utf8')), ...exact], mode === 'wait' ? `approval ${sid}` : 'approval');
 }
 

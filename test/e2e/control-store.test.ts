@@ -175,6 +175,7 @@ for (const kind of ['embedded', 'shared'] as const) {
         { ...asked, exact: [Buffer.from('delete 2')] },
         { ...asked, exact: [Buffer.from('delete'), Buffer.from(' 1')] },
         { ...asked, objects: ['delete other.cards'] },
+        { ...asked, approvers: [{ group: 'dba', needed: 2 }] },
         { ...asked, principal: person('bob') },
         { ...asked, target: { ...asked.target, account: 'read-only' } },
       ];
