@@ -32,6 +32,7 @@ export class SessionState {
   readonly #classifierNow: () => Classifier;
   #classifier: Classifier;
   #classifierOf: PolicyEngine;
+  #scope: string;
   /** When policies may have come to look at the principal otherwise (how long ago it logged in): ms of the monotonic clock. */
   #askAgainAt = 0;
   readonly catalog: Catalog;
@@ -104,6 +105,7 @@ export class SessionState {
     this.#classifierNow = options.classifier;
     this.#classifier = options.classifier();
     this.#classifierOf = options.services.policy();
+    this.#scope = this.#classifierOf.scope(options.principal);
     this.catalog = options.catalog;
     this.fail = options.fail;
     this.counts = options.services.masker.newCounts();
@@ -114,11 +116,12 @@ export class SessionState {
   get classifier(): Classifier {
     const engine = this.services.policy();
     const now = this.services.now();
-    if (engine !== this.#classifierOf || now >= this.#askAgainAt) {
-      this.#classifier = this.#classifierNow();
-      this.#classifierOf = engine;
-      this.#askAgainAt = now + SCOPE_MS;
-    }
+    if (engine === this.#classifierOf && now < this.#askAgainAt) return this.#classifier;
+    const scope = engine.scope(this.principal);
+    if (engine !== this.#classifierOf || scope !== this.#scope) this.#classifier = this.#classifierNow();
+    this.#classifierOf = engine;
+    this.#scope = scope;
+    this.#askAgainAt = now + SCOPE_MS;
     return this.#classifier;
   }
 
