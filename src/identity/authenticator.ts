@@ -40,7 +40,10 @@ export class GatewayAuthenticator implements Authenticator {
         hint: 'log in with the user name that the credential was issued for',
       });
     }
-    this.#parts.check(principal);
+    const { check } = this.#parts;
+    check(principal);
+    const { parents = [], ...credential } = principal.credential;
+    for (const id of parents) check({ ...principal, credential: { ...credential, id } });
     return principal;
   }
 

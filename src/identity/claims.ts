@@ -70,6 +70,8 @@ export function evidenceOf(claims: Claims): Principal['claims'] {
   const { acr, amr, auth_time: authTime } = claims as { acr?: unknown; amr?: unknown; auth_time?: unknown };
   if (isShort(acr)) evidence['acr'] = acr;
   if (Array.isArray(amr) && amr.length <= 20 && amr.every(isShort)) evidence['amr'] = [...(amr as readonly string[])];
+  // Some providers give the only one as a text.
+  else if (isShort(amr)) evidence['amr'] = [amr];
   if (typeof authTime === 'number' && Number.isSafeInteger(authTime) && authTime > 0) evidence['auth_time'] = authTime;
   return evidence;
 }

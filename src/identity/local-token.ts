@@ -28,6 +28,8 @@ export interface TokenRequest {
   readonly ttlMs: number;
   /** Who vouches for the user, when that is not this gateway. */
   readonly origin?: TokenOrigin;
+  /** Ids of the credentials that it is made from: it is refused when one of them was revoked. */
+  readonly parents?: readonly string[];
   /** The one part of the gateway that the token is for; absent: all of it. */
   readonly audience?: string;
 }
@@ -58,6 +60,7 @@ interface Claims {
   readonly kind: 'user' | 'service';
   readonly groups: readonly string[];
   readonly origin?: TokenOrigin;
+  readonly parents?: readonly string[];
 }
 
 /** Names that can be logged in with: `+` splits off the account, and control characters have no place in a record. */
@@ -92,6 +95,7 @@ export function signToken(request: TokenRequest, issuer: string, privateKey: Key
     kind: request.kind,
     groups: [...new Set(request.groups)],
     ...(request.origin === undefined ? {} : { origin: request.origin }),
+    ...(request.parents === undefined ? {} : { parents: request.parents }),
   };
   const signed = `${header}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}`;
   const token = `${signed}.${sign(null, Buffer.from(signed), privateKey).toString('base64url')}`;
@@ -142,14 +146,19 @@ export class LocalTokenVerifier implements TokenVerifier {
     if (now + skewSeconds < Math.max(claims.nbf, claims.iat)) throw refused('token_not_yet_valid', 'the token is not valid yet');
     if (user !== null && claims.sub !== user)
       throw refused('token_user_mismatch', 'the token belongs to another user', 'log in with the user name the token was issued for');
-    const { origin } = claims;
+    const { origin, parents } = claims;
     return {
       kind: claims.kind,
       name: claims.sub,
       issuer: origin?.issuer ?? claims.iss,
       subject: origin?.subject ?? claims.sub,
       groups: claims.groups,
-      credential: { kind: origin === undefined ? 'local-token' : 'issued-token', id: claims.jti, expiresAt: claims.exp * 1000 },
+      credential: {
+        kind: origin === undefined ? 'local-token' : 'issued-token',
+        id: claims.jti,
+        expiresAt: claims.exp * 1000,
+        ...(parents === undefined ? {} : { parents }),
+      },
       claims: origin?.claims ?? {},
     };
   }
@@ -174,11 +183,24 @@ function parseClaims(bytes: Buffer): Claims | null {
   if (!isSeconds(iat) || !isSeconds(nbf) || !isSeconds(exp)) return null;
   if (kind !== 'user' && kind !== 'service') return null;
   if (!isUserName(sub) || !Array.isArray(groups) || !groups.every((group): group is string => typeof group === 'string')) return null;
-  // What the gateway signed it also formed: nothing but the presence of the origin is left to look at.
-  const { origin } = value as { origin?: TokenOrigin };
+  // What the gateway signed it also formed: little is left to look at.
+  const { origin, parents } = value as { origin?: TokenOrigin; parents?: string[] };
+  if (parents !== undefined && !(Array.isArray(parents) && parents.every((parent) => typeof parent === 'string'))) return null;
   if (origin !== undefined && (typeof origin?.issuer !== 'string' || typeof origin.subject !== 'string' || !isObject(origin.claims)))
     return null;
-  return { iss, sub, aud, jti, iat, nbf, exp, kind, groups, ...(origin === undefined ? {} : { origin }) };
+  return {
+    iss,
+    sub,
+    aud,
+    jti,
+    iat,
+    nbf,
+    exp,
+    kind,
+    groups,
+    ...(origin === undefined ? {} : { origin }),
+    ...(parents === undefined ? {} : { parents }),
+  };
 }
 
 function isObject(value: unknown): boolean {

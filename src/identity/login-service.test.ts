@@ -145,7 +145,8 @@ test('an issued token carries the identity of the provider, and cannot renew its
     { ...principal, credential: null },
     'issuer, subject, groups and evidence are those of the log-in',
   );
-  assert.deepEqual(seen.credential, { kind: 'issued-token', id: issued.id, expiresAt: issued.expiresAt });
+  const parents = [principal.credential.id];
+  assert.deepEqual(seen.credential, { kind: 'issued-token', id: issued.id, expiresAt: issued.expiresAt, parents });
   await assert.rejects(identity.authenticator.authenticate(issued.token, 'bob'), { code: 'token_user_mismatch' });
 
   const again = await identity.logins.issueFor(seen, { ttlSeconds: 7200 });
@@ -167,6 +168,34 @@ test('an issued token carries the identity of the provider, and cannot renew its
 
   identity.now += 600_000;
   await assert.rejects(identity.authenticator.authenticate(issued.token, 'ann'), { code: 'token_expired' });
+});
+
+test('a token is revoked with what it was made from', async (context) => {
+  const staged = await stage(context);
+  const { identity } = staged;
+  const { authenticator, logins } = identity;
+  const [first, second] = [(await logIn(staged, '17')).principal, (await logIn(staged, '17')).principal];
+  const token = await logins.issueFor(first);
+  const made = await logins.issueFor(await authenticator.authenticate(token.token, 'ann'));
+  const sibling = await logins.issueFor(second);
+  const revoked = identity.revoked as string[];
+
+  revoked.push(`credential ${token.id}`);
+  await assert.rejects(authenticator.authenticate(token.token, 'ann'), { code: 'revoked' });
+  await assert.rejects(authenticator.authenticate(made.token, 'ann'), { code: 'revoked' });
+  const another = await logins.issueFor(first);
+  assert.equal((await authenticator.authenticate(another.token, 'ann')).name, 'ann');
+
+  revoked.push(`credential ${first.credential.id}`);
+  await assert.rejects(authenticator.authenticate(another.token, 'ann'), { code: 'revoked' });
+  let last = await authenticator.authenticate(sibling.token, 'ann');
+  await assert.rejects(
+    async () => {
+      for (;;) last = await authenticator.authenticate((await logins.issueFor(last)).token, 'ann');
+    },
+    { code: 'token_lifetime' },
+    'not without end',
+  );
 });
 
 test('another person of the same name is refused, and so is a person with another name', async (context) => {

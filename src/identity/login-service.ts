@@ -20,6 +20,8 @@ const ATTEMPT_MS = 10 * 60_000;
 const CODE_MS = 60_000;
 const MAX_PURPOSE = 2000;
 const MAX_ANSWER = 256 * 1024;
+/** Tokens made from tokens, each revoked with those before it. */
+const MAX_PARENTS = 8;
 const MIN_TOKEN_SECONDS = 60;
 /** A challenge of S256: 32 bytes in base64url. */
 const challengePattern = /^[A-Za-z0-9_-]{43}$/;
@@ -179,11 +181,14 @@ export class Logins implements LoginService {
     const ttlMs = fresh ? wanted : Math.min(wanted, left);
     if (!(ttlMs >= Math.min(MIN_TOKEN_SECONDS * 1000, left))) throw refuse('token_lifetime', 'a token lives a minute or longer');
     const { name: user, kind, groups, issuer, subject, claims } = principal;
+    const parents = [...(credential.parents ?? []), credential.id];
+    if (parents.length > MAX_PARENTS)
+      throw refuse('token_lifetime', 'the token is too many tokens away from its log-in', { hint: 'log in again' });
     const origin = issuer === gateway && credential.kind === 'local-token' ? {} : { origin: { issuer, subject, claims } };
     const audience = options.audience === undefined ? {} : { audience: options.audience };
     let issued: IssuedToken;
     try {
-      issued = signToken({ user, kind, groups, ttlMs: Math.max(ttlMs, 1000), ...origin, ...audience }, gateway, privateKey, now());
+      issued = signToken({ user, kind, groups, ttlMs: Math.max(ttlMs, 1000), parents, ...origin, ...audience }, gateway, privateKey, now());
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       throw refuse('groups_too_many', 'the groups do not fit into a token', {

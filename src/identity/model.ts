@@ -39,8 +39,8 @@ export interface LoginStart {
 /** A log-in that succeeded. */
 export interface Login {
   /**
-   * With the provider's issuer and subject. `credential.id` names this log-in: revoking it ends the web sessions on it (tokens
-   * issued from it have ids of their own); `credential.expiresAt` is how long a web session may live on it.
+   * With the provider's issuer and subject. `credential.id` names this log-in: revoking it ends the web sessions on it, and
+   * tokens issued from it are refused (they name it in `credential.parents`); `credential.expiresAt` is how long a web session may live on it.
    */
   readonly principal: Principal;
   readonly provider: string;

@@ -8,7 +8,13 @@ export interface Principal {
   readonly subject: string;
   readonly groups: readonly string[];
   /** How the principal proved itself; never the secret. */
-  readonly credential: { readonly kind: string; readonly id: string; readonly expiresAt: number };
+  readonly credential: {
+    readonly kind: string;
+    readonly id: string;
+    readonly expiresAt: number;
+    /** Ids of the credentials that this one was made from: revoked with any of them. */
+    readonly parents?: readonly string[];
+  };
   /** Identity provider evidence (acr, amr, auth_time ...), where there is any. */
   readonly claims: Readonly<Record<string, string | number | readonly string[]>>;
 }

@@ -20,6 +20,8 @@ export interface SamlAnswer {
   /** Instead of a new one. */
   readonly assertionId?: string;
   readonly signed?: boolean;
+  /** Signs on SHA-1. */
+  readonly sha1?: boolean;
   /** Shifts every time in it, ms. */
   readonly shiftMs?: number;
   /** Changes the XML after it was signed. */
@@ -72,7 +74,7 @@ export class TestSamlIdp {
 
   /** Answers the request of a redirect URL: the form that the browser posts. */
   async answer(requestUrl: string, answer: SamlAnswer): Promise<string> {
-    const { idp, sp } = this.#entities(answer.signed ?? true);
+    const { idp, sp } = this.#entities(answer.signed ?? true, answer.sha1 ?? false);
     const query = Object.fromEntries(new URL(requestUrl).searchParams);
     const request = await idp.parseLoginRequest(sp, 'redirect', { query });
     const { id } = (request.extract as { request: { id: string } }).request;
@@ -103,12 +105,16 @@ export class TestSamlIdp {
     return new URLSearchParams({ SAMLResponse: Buffer.from(sent).toString('base64'), RelayState: query['RelayState'] ?? '' }).toString();
   }
 
-  #entities(signed: boolean): { idp: ReturnType<typeof samlify.IdentityProvider>; sp: ReturnType<typeof samlify.ServiceProvider> } {
+  #entities(
+    signed: boolean,
+    sha1: boolean,
+  ): { idp: ReturnType<typeof samlify.IdentityProvider>; sp: ReturnType<typeof samlify.ServiceProvider> } {
     const idp = samlify.IdentityProvider({
       entityID: this.entityId,
       privateKey: this.#key,
       signingCert: this.#cert,
       isAssertionEncrypted: false,
+      requestSignatureAlgorithm: sha1 ? 'http://www.w3.org/2000/09/xmldsig#rsa-sha1' : 'http://www.w3.org/2001/04/xmldsig-more#rsa-sha256',
       singleSignOnService: [{ Binding: REDIRECT, Location: this.entryPoint }],
       loginResponseTemplate: { context: template, attributes: [] },
     });
