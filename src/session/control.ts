@@ -115,7 +115,7 @@ export class Control {
         log,
       });
       closing.unshift(() => identity.close());
-      closing.unshift(watch(options, access, live, url));
+      closing.unshift(watch(options, access, live, store, url));
       return new Control(options, store, access, identity, url, closing);
     } catch (error) {
       for (const close of closing) await Promise.resolve(close()).catch(() => {});
@@ -167,7 +167,13 @@ async function openControlStore(config: Config, secret: (reference: string) => s
 }
 
 /** Alerts and webhooks; the returned function ends them. */
-function watch(options: ControlOptions, access: Access, live: LocalSessions, url: { readonly value: string }): () => Promise<void> {
+function watch(
+  options: ControlOptions,
+  access: Access,
+  live: LocalSessions,
+  store: Store | null,
+  url: { readonly value: string },
+): () => Promise<void> {
   const { config, recorder, secret, log } = options;
   const alerts = new Alerts({
     config: config.access.alerts,
@@ -212,7 +218,18 @@ function watch(options: ControlOptions, access: Access, live: LocalSessions, url
     hook(approvals.webhook, (event) => (event.type === 'approval' || event.type === 'grant') && event.detail['event'] !== 'used'),
     hook(config.access.alerts.webhook, (event) => event.type === 'alert' && !/webhook/.test(String(event.detail['message']))),
   ];
-  const timer = setInterval(() => alerts.poll(), WATCH_MS);
+  const failing = new Set<string>();
+  const control = (name: string, failed: boolean): void => {
+    if (failed && !failing.has(name))
+      access.events.emit({ type: 'control.failed', sid: '', user: '', resource: '', line: recorder.lastSeq, detail: { control: name } });
+    if (failed) failing.add(name);
+    else failing.delete(name);
+  };
+  const timer = setInterval(() => {
+    alerts.poll();
+    control('record', recorder.failure !== null);
+    control('store', store !== null && store.downSince !== null);
+  }, WATCH_MS);
   timer.unref();
   return async () => {
     clearInterval(timer);

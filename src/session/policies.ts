@@ -64,5 +64,7 @@ export class GatewayPolicies {
     const line = this.#recorder?.append('config', '', members) ?? 0;
     const detail = { event: `policy.${outcome.kind}`, snapshot: outcome.snapshot };
     this.#events?.emit({ type: 'config', sid: '', user: '', resource: '', line, detail });
+    if (outcome.kind === 'refused')
+      this.#events?.emit({ type: 'control.failed', sid: '', user: '', resource: '', line, detail: { control: 'policies' } });
   }
 }

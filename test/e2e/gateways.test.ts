@@ -1,0 +1,253 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createHmac } from 'node:crypto';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, before, test } from 'node:test';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
+import type { LiveEvent } from '../../src/access/model.ts';
+import { requireClient } from '../support/clients.ts';
+import { type Gateway, startGateway } from '../support/gateway.ts';
+import { paymentsResource, readRecord, type Stage, startStage } from '../support/stage.ts';
+
+/** Two gateways in processes of their own, over one control store, as they run: psql on one, the approver on the other. */
+const client = requireClient('psql');
+const options = { skip: client.skip ?? false };
+const storeKey = Buffer.alloc(32, 7).toString('base64');
+const env = { SLUICE_STORE_KEY: storeKey, HOOK_KEY: 'shared key of the hook' };
+let stage: Stage;
+let second: Gateway;
+let hook: Server;
+const told: { readonly signed: boolean; readonly event: LiveEvent; readonly link: string }[] = [];
+let onTold: (() => void) | null = null;
+
+before(async () => {
+  hook = createServer((request, response) => {
+    const parts: Buffer[] = [];
+    request.on('data', (part: Buffer) => parts.push(part));
+    request.on('end', () => {
+      const body = Buffer.concat(parts).toString('utf8');
+      const [, at = '', signature = ''] = /^t=(\d+),v1=(.*)$/.exec(String(request.headers['sluice-signature'])) ?? [];
+      const signed = createHmac('sha256', env.HOOK_KEY).update(`${at}.${body}`).digest('hex') === signature;
+      const { event, blocks } = JSON.parse(body) as { event: LiveEvent; blocks: { elements?: { url: string }[] }[] };
+      told.push({ signed, event, link: blocks[1]?.elements?.[0]?.url ?? '' });
+      onTold?.();
+      response.end();
+    });
+  });
+  hook.listen(0, '127.0.0.1');
+  await once(hook, 'listening');
+  const webhook = { url: `http://127.0.0.1:${(hook.address() as AddressInfo).port}/`, secret: 'env:HOOK_KEY' };
+  stage = await startStage();
+  await stage.gateway.stop();
+  await stage.server.sql('create database control');
+  const { port, password } = stage.server;
+  const gateway = (name: string): Promise<Gateway> =>
+    startGateway({
+      plaintext: true,
+      api: true,
+      env: { ...env, CONTROL: `postgres://postgres:${password}@127.0.0.1:${port}/control` },
+      resources: [paymentsResource(stage.server, stage.seeded)],
+      sections: {
+        gateway: { name, data_dir: './var' },
+        store: 'env:CONTROL',
+        access: { approvals: { timeout: '10m', webhook }, alerts: { webhook: { ...webhook }, denials: 3 } },
+      },
+    });
+  // Both begin the same new store.
+  [first, second] = await Promise.all([gateway('gw-1'), gateway('gw-2')]);
+  setDefaultCACertificates([...getCACertificates('default'), readFileSync(first.caFile, 'utf8'), readFileSync(second.caFile, 'utf8')]);
+});
+let first: Gateway;
+
+after(async () => {
+  await first?.stop();
+  await second?.stop();
+  await stage?.server.stop();
+  hook.close();
+});
+
+/** psql with one command through the first gateway. */
+class Psql {
+  readonly child: ChildProcess;
+  readonly closed: Promise<unknown>;
+  out = '';
+  #waiter: (() => void) | null = null;
+
+  constructor(command: string, user = 'dev') {
+    this.child = spawn(client.path ?? '', ['-X', '-At', '-c', command], {
+      env: {
+        PATH: process.env['PATH'],
+        PGHOST: '127.0.0.1',
+        PGPORT: String(first.port),
+        PGUSER: `${user}+read-write`,
+        PGPASSWORD: first.token(user, ['developers']),
+        PGDATABASE: 'payments',
+        PGSSLMODE: 'disable',
+      },
+    });
+    const take = (chunk: Buffer): void => {
+      this.out += chunk.toString('utf8');
+      this.#waiter?.();
+    };
+    this.child.stdout?.on('data', take);
+    this.child.stderr?.on('data', take);
+    this.closed = once(this.child, 'close');
+  }
+
+  async prints(pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const found = pattern.exec(this.out);
+      if (found !== null) return found;
+      await Promise.race([
+        new Promise<void>((resolve) => {
+          this.#waiter = resolve;
+        }),
+        this.closed.then(() => {
+          if (!pattern.test(this.out)) throw new Error(`psql ended with: ${this.out}`);
+        }),
+      ]);
+    }
+  }
+}
+
+async function call(
+  gateway: Gateway,
+  token: string,
+  method: string,
+  path: string,
+  body?: object,
+): Promise<{ status: number; body: unknown }> {
+  const response = await fetch(`${gateway.apiUrl}${path}`, {
+    method,
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  return { status: response.status, body: await response.json() };
+}
+
+async function toldOf(wanted: (event: LiveEvent) => boolean): Promise<(typeof told)[number]> {
+  for (;;) {
+    const found = told.find(({ event }) => wanted(event));
+    if (found !== undefined) return found;
+    await new Promise<void>((resolve) => {
+      onTold = resolve;
+    });
+  }
+}
+
+const orders = async (): Promise<number> => Number((await stage.server.sql('select count(*) from orders', 'payments'))[0]?.rows[0]?.count);
+
+test('what one gateway holds is approved through the other, and the hook was told where to decide', options, async () => {
+  const before = await orders();
+  const psql = new Psql('update orders set status = status');
+  const [, id = ''] = await psql.prints(/request (\S+)/);
+  const message = await toldOf((event) => event.type === 'approval' && event.detail['id'] === id);
+  assert.equal(message.signed, true);
+  assert.equal(message.link, `${first.apiUrl}/approvals/${id}`);
+  const answer = await call(second, second.token('dora', ['dba']), 'POST', `/api/v1/approvals/${id}/decision`, {
+    decision: 'approve',
+    reason: 'OPS-12',
+  });
+  assert.equal(answer.status, 200);
+  await psql.closed;
+  assert.match(psql.out, new RegExp(`UPDATE ${before}\\n$`));
+  const lines = readRecord(first.recordDir);
+  const intent = lines.find((line) => line.type === 'intent' && line['approval'] === id);
+  const result = lines.find((line) => line.type === 'result' && line['intent'] === intent?.seq);
+  assert.equal(result?.['tag'], `UPDATE ${before}`);
+  // Each gateway has recorded its part.
+  assert.deepEqual(
+    readRecord(second.recordDir)
+      .filter((line) => line.type === 'approval')
+      .map((line) => [line['event'], line['request']]),
+    [['vote', id]],
+  );
+});
+
+test('nobody approves through the other gateway what they asked for at the first', options, async () => {
+  const psql = new Psql('update orders set status = status', 'dora');
+  const [, id = ''] = await psql.prints(/request (\S+)/);
+  // Another gateway's token: another issuer, the same name.
+  const answer = await call(second, second.token('dora', ['dba']), 'POST', `/api/v1/approvals/${id}/decision`, {
+    decision: 'approve',
+    reason: 'mine',
+  });
+  assert.equal(answer.status, 403);
+  psql.child.kill('SIGINT');
+  await psql.closed;
+  assert.match(psql.out, /canceling statement due to user request/);
+});
+
+test('a gateway that is restarted while something waits: an error for the client, and nothing ran', options, async () => {
+  const before = await orders();
+  const psql = new Psql('delete from orders');
+  const [, id = ''] = await psql.prints(/request (\S+)/);
+  await first.kill('SIGKILL');
+  await psql.closed;
+  assert.match(psql.out, /server closed the connection unexpectedly|connection to server was lost/);
+  await first.start();
+  assert.equal(await orders(), before);
+  const dba = second.token('dora', ['dba']);
+  const { body } = await call(second, dba, 'GET', `/api/v1/approvals/${id}`);
+  assert.equal((body as { state: string }).state, 'lost');
+  assert.equal((await call(second, dba, 'POST', `/api/v1/approvals/${id}/decision`, { decision: 'approve', reason: 'late' })).status, 409);
+  assert.equal(await orders(), before);
+});
+
+test('a session is ended, and a user revoked, through the other gateway', options, async () => {
+  const admin = second.token('root', ['admins']);
+  const psql = new Psql("select 'up', pg_sleep(60)");
+  const sid = async (): Promise<string> => {
+    for (;;) {
+      const line = readRecord(first.recordDir)
+        .filter((one) => one.type === 'intent' && String(one['text']).includes('pg_sleep'))
+        .at(-1);
+      if (line !== undefined) return line.sid;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+  const id = await sid();
+  const killed = await call(second, admin, 'POST', `/api/v1/sessions/${id}/kill`, { reason: 'test' });
+  assert.equal(killed.status, 200);
+  await psql.closed;
+  assert.match(psql.out, /the session was ended by root: test/);
+
+  const other = new Psql("select 'again', pg_sleep(60)", 'mallory');
+  await other.prints(/^/);
+  for (;;) {
+    const open = readRecord(first.recordDir).some((line) => line.type === 'intent' && String(line['text']).includes("'again'"));
+    if (open) break;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const revoked = await call(second, admin, 'POST', '/api/v1/users/revoke', { name: 'mallory', issuer: 'gw-1', reason: 'left' });
+  assert.equal(revoked.status, 200);
+  await other.closed;
+  assert.match(other.out, /FATAL:.*revoked/);
+  const again = new Psql('select 1', 'mallory');
+  await again.closed;
+  assert.match(again.out, /FATAL/);
+});
+
+test('a burst of denials raises an alert that names the lines', options, async () => {
+  const psql = new Psql('select 1');
+  await psql.closed;
+  for (let i = 0; i < 3; i++) await new Psql('drop table orders', 'eve').closed;
+  const { event, signed } = await toldOf((one) => one.type === 'alert' && one.detail['rule'] === 'denials');
+  assert.equal(signed, true);
+  assert.equal(event.user, 'eve');
+  const lines = event.detail['lines'] as readonly string[];
+  const record = readRecord(first.recordDir);
+  const named = lines.map((name) => record.find((line) => `${line.sid}:${line.seq}` === name)?.type);
+  assert.deepEqual(named, ['deny', 'deny', 'deny']);
+  assert.equal(record.find((line) => line.seq === event.line)?.['event'], 'alert');
+});
+
+test('the records of both verify', options, () => {
+  for (const gateway of [first, second]) {
+    const { status, stdout, stderr } = gateway.sluice('verify', gateway.recordDir);
+    assert.equal(status, 0, stdout + stderr);
+  }
+});
