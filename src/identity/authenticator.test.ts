@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
-
+import { identityConfig, oidcConfig } from '../../test/support/identity.ts';
 import { TestOidcProvider, testAudience, testWorkload } from '../../test/support/oidc-provider.ts';
 import { GatewayError } from '../errors.ts';
 import { createIdentity } from './create.ts';
 import { issueToken } from './local-token.ts';
 import type { Identity } from './model.ts';
-import { identityConfig, oidcConfig } from './testing.ts';
 
 const tokenKey = generateKeyPairSync('ed25519');
 const local = (user: string): string =>

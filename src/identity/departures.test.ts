@@ -5,10 +5,9 @@ import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 
 import { importJWK, type JWK, SignJWT } from 'jose';
-
+import { identityConfig, oidcConfig, type TestIdentity, testIdentity } from '../../test/support/identity.ts';
 import { TestBrowser, TestOidcProvider, testClient } from '../../test/support/oidc-provider.ts';
 import type { Login } from './model.ts';
-import { identityConfig, oidcConfig, type TestIdentity, testIdentity } from './testing.ts';
 
 type Context = { after(fn: () => Promise<void>): void };
 const redirectUri = 'https://gateway.test/login/callback';

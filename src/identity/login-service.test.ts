@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
-
+import { identityConfig, oidcConfig, type TestIdentity, testIdentity } from '../../test/support/identity.ts';
 import { TestBrowser, TestOidcProvider, testClient } from '../../test/support/oidc-provider.ts';
 import type { Login, LoginStart } from './model.ts';
-import { identityConfig, oidcConfig, type TestIdentity, testIdentity } from './testing.ts';
 
 type Context = { after(fn: () => Promise<void>): void };
 const redirectUri = 'https://gateway.test/login/callback';

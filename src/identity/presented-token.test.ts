@@ -3,9 +3,8 @@ import { createHmac, createPublicKey } from 'node:crypto';
 import { test } from 'node:test';
 
 import { importJWK, type JWK, type JWTPayload, SignJWT } from 'jose';
-
+import { identityConfig, oidcConfig, type TestIdentity, testIdentity } from '../../test/support/identity.ts';
 import { signingKey, TestOidcProvider, testAudience, testWorkload } from '../../test/support/oidc-provider.ts';
-import { identityConfig, oidcConfig, type TestIdentity, testIdentity } from './testing.ts';
 
 type Context = { after(fn: () => Promise<void>): void };
 

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-
+import { identityConfig, type TestIdentity, testIdentity } from '../../test/support/identity.ts';
 import { type SamlAnswer, TestSamlIdp } from '../../test/support/saml-idp.ts';
 import { GatewayError } from '../errors.ts';
 import type { Login, LoginStart } from './model.ts';
-import { identityConfig, type TestIdentity, testIdentity } from './testing.ts';
 
 const acsUrl = 'https://gateway.test/login/saml';
 const ann: SamlAnswer = { nameId: 'ann@corp.test', groups: ['analysts', 'payments/read-write', 'Domain Admins'] };

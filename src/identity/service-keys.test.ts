@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-
+import { identityConfig, testIdentity } from '../../test/support/identity.ts';
 import type { Principal } from '../policy/model.ts';
 import { issueToken } from './local-token.ts';
-import { identityConfig, testIdentity } from './testing.ts';
 
 const admin: Principal = {
   kind: 'user',

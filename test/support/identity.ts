@@ -2,15 +2,14 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-
-import { seedStore } from '../../test/support/embedded-store.ts';
-import type { IdentityConfig, OidcProviderConfig } from '../config/model.ts';
-import { GatewayError } from '../errors.ts';
-import type { Principal } from '../policy/model.ts';
-import type { Store } from '../store/model.ts';
-import { openStore } from '../store/open.ts';
-import { createIdentity, type IdentityOptions } from './create.ts';
-import type { Identity } from './model.ts';
+import type { IdentityConfig, OidcProviderConfig } from '../../src/config/model.ts';
+import { GatewayError } from '../../src/errors.ts';
+import { createIdentity, type IdentityOptions } from '../../src/identity/create.ts';
+import type { Identity } from '../../src/identity/model.ts';
+import type { Principal } from '../../src/policy/model.ts';
+import type { Store } from '../../src/store/model.ts';
+import { openStore } from '../../src/store/open.ts';
+import { seedStore } from './embedded-store.ts';
 
 /** Identity on a real embedded store, with what it calls noted. For tests. */
 
