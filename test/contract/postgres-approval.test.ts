@@ -3,7 +3,7 @@ import { after, before, test } from 'node:test';
 import type { PolicyEngine } from '../../src/policy/model.ts';
 import { type AccessStage, approver, startAccessStage } from '../support/access-stage.ts';
 import { MemoryApprovals } from '../support/approvals.ts';
-import type { Wire } from '../support/wire.ts';
+import type { Cycle, Wire } from '../support/wire.ts';
 import { encode } from '../support/wire-messages.ts';
 
 /** What waits for an approval, message by message, against a real server. Requests are decided by the test itself. */
@@ -313,6 +313,46 @@ test('a row budget ends a session whose rows are more', async () => {
   const result = await stage.recorded((line) => line.type === 'result' && line['intent'] === intent.seq);
   assert.equal(result['status'], 'aborted');
   assert.equal(await left(), before - 10, 'rolled back');
+});
+
+test('a write by simple query is committed only when its rows are within the budget', async () => {
+  const wire = await connect();
+  const before = await left();
+  const ask = async (text: string, budget: number): Promise<Cycle> => {
+    const known = approvals.size;
+    wire.send(query(text), query("select 'behind'"));
+    await approvals.decide((await approvals.nextQuestion(known)).id, grace, 'approve', '', budget);
+    const cycle = await wire.cycle();
+    if (cycle.status !== '') assert.deepEqual((await wire.cycle()).rows, [['behind']]);
+    return cycle;
+  };
+  const names = ({ messages }: Cycle): string[] => messages.map(({ name }) => name).filter((name) => name !== 'NoticeResponse');
+  wire.send(parse({ text: "select 'older'" }), sync());
+  await wire.cycle();
+  const plain = await ask('delete from tasks where id between 60 and 62', 3);
+  assert.deepEqual(names(plain), ['CommandComplete', 'ReadyForQuery']);
+  assert.deepEqual([plain.tags, plain.status], [['DELETE 3'], 'I']);
+  // As after any simple query, there is no unnamed statement: least of all the one that was approved once.
+  wire.send(bind(), execute(), sync());
+  assert.equal((await wire.cycle()).errors[0]?.['C'], '26000');
+  const returning = await ask('delete from tasks where id in (63, 64) returning id', 2);
+  assert.deepEqual(names(returning), ['RowDescription', 'DataRow', 'DataRow', 'CommandComplete', 'ReadyForQuery']);
+  for (const text of [
+    'delete from tasks where id = 1 / (id - id)',
+    'delete from tasks where nothing = 1',
+    "delete from tasks where id = 'x'",
+  ]) {
+    const failed = await ask(text, 5);
+    assert.deepEqual(names(failed), ['ErrorResponse', 'ReadyForQuery'], text);
+    assert.equal(failed.status, 'I');
+  }
+  const several = await ask('delete from tasks where id = 65; delete from tasks where id = 66', 5);
+  assert.equal(several.errors[0]?.['C'], '42501');
+  assert.equal(await left(), before - 5);
+  const over = await ask('delete from tasks where id > 66', 4);
+  assert.deepEqual([over.errors[0]?.['S'], over.errors[0]?.['C'], over.tags], ['FATAL', '54000', []]);
+  await wire.ended();
+  assert.equal(await left(), before - 5);
 });
 
 test('what is sent behind a waiting statement stays in bounded memory, and runs afterwards', async () => {

@@ -86,6 +86,13 @@ export class ApprovalGate {
     return this.#allow(held, outcome);
   }
 
+  /** For what is approved for so many rows and would be committed before anybody knows how many they are. */
+  rowsUnknown(decision: NeedsApproval): Ruling {
+    const hint = 'send its statements one by one, or inside of a transaction';
+    const message = 'the approval limits its rows, which are known only when it is committed';
+    return this.#deny(decision, refused('row-budget', '', '42501', message, hint));
+  }
+
   /** The client withdraws what waits; false when nothing does. */
   cancel(): boolean {
     const held = this.#held;

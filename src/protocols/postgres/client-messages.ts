@@ -10,8 +10,10 @@ import { CopyInRecorder } from './copy-in.ts';
 import { strictest } from './decide-statements.ts';
 import { denialResponse, deniedBind, deniedExecute, deniedParse, deniedQuery, newNonce } from './denial.ts';
 import { heldBind, heldQuery, withExecuted } from './held-operation.ts';
+import { budgetForm, inSteps } from './held-sync.ts';
 import { cstringEnd, describePortal, errorResponse, Front } from './messages.ts';
-import type { ExpectedReply } from './replies.ts';
+import type { PgOperation } from './operation.ts';
+import { type ExpectedReply, expected } from './replies.ts';
 import type { SessionState } from './session-state.ts';
 import type { Portal, Statement, Undo } from './statements.ts';
 
@@ -113,17 +115,7 @@ export class ClientMessages {
   }
 
   #expect(reply: Reply): void {
-    // Member by member: spreading one object into another costs several times as much, four times an operation.
-    this.#state.replies.push({
-      kind: reply.kind,
-      op: reply.op ?? null,
-      ours: reply.ours ?? false,
-      statement: reply.statement ?? null,
-      portal: reply.portal ?? null,
-      undo: reply.undo ?? null,
-      nonce: reply.nonce ?? '',
-      substitute: reply.substitute ?? null,
-    });
+    this.#state.replies.push(expected(reply));
   }
 
   #classify(bytes: Buffer, from: number, to: number): Classified {
@@ -148,12 +140,14 @@ export class ClientMessages {
     let ruling: Ruling | null = null;
     // PREPARE runs nothing: what it prepares is asked for whenever it is executed.
     const asks = decision.kind === 'approve' && classified.action !== 'prepare';
+    const form = asks ? budgetForm(classified, this.#state.transaction === 0x54) : 'whole';
     if (asks) {
       ruling = this.#rule(decision, () =>
         heldQuery(this.#state, this.#record, classified, bytes.subarray(at + 5, end - 1), shown, members, this.#executed(classified)),
       );
       if (ruling === null) return false;
       members += ruling.members;
+      if (ruling.kind === 'allow' && ruling.budget !== null && form === 'never') ruling = this.#approvals.rowsUnknown(decision);
     } else if (decision.kind === 'approve') members += neededMembers(decision);
     const refusal = refusalIn(decision, ruling, !asks);
     if (refusal !== null) {
@@ -165,11 +159,28 @@ export class ClientMessages {
     this.#note(classified);
     const named = this.#sqlNames(classified, decision, bytes.subarray(at + 5, end - 1));
     const op = this.#record.intent(members);
-    if (ruling?.kind === 'allow') op.budget = ruling.budget;
     this.#state.groupWork = false;
+    if (ruling?.kind === 'allow' && ruling.budget !== null) {
+      op.budget = ruling.budget;
+      if (form === 'steps') {
+        this.#inSteps(op, classified, bytes.subarray(at + 5, end), out);
+        return true;
+      }
+    }
     this.#expect({ kind: 'query', op, statement: named.statement, undo: named.undo, portal: queryPortal(classified) });
     out.pass(at, end);
     return true;
+  }
+
+  /** Sends a query in steps, so that it is committed only when its rows are known. */
+  #inSteps(op: PgOperation, classified: Classified, text: Buffer, out: Outbox): void {
+    const portal = queryPortal(classified);
+    op.syncHeld = true;
+    this.#state.barrier = true;
+    for (const kind of ['parse', 'bind', 'describe-portal'] as const)
+      this.#expect({ kind, op, portal: kind === 'bind' ? null : portal, ours: true });
+    this.#expect({ kind: 'execute', op, portal });
+    out.insert(inSteps(text));
   }
 
   /** Asks for the approval of a message, or gets what came of it; null: the message is held. */

@@ -30,6 +30,8 @@ export class PgOperation {
   hasOutput = false;
   /** What its approval lets it come to; null: no limit. */
   budget: RowBudget | null = null;
+  /** A simple query that is sent in steps: its Sync is sent once its rows are known. */
+  syncHeld = false;
   /** What a COPY copies: set when the server begins it. */
   copyOf: CopyStatement | null = null;
 

@@ -4,9 +4,10 @@ import type { LineageOfStatement, StatementInfo } from './analysis.ts';
 import { type Classified, UNKNOWN_LINEAGE } from './classifier.ts';
 import { COPY_FORMAT, copyPlan } from './copy-plan.ts';
 import { maskErrorMessage, maskString } from './error-mask.ts';
+import { abortSteps, commitSteps } from './held-sync.ts';
 import { Back, cstringEnd, message, parameterStatus } from './messages.ts';
 import type { CopyStatement, PgOperation } from './operation.ts';
-import type { ExpectedReply } from './replies.ts';
+import { type ExpectedReply, expected } from './replies.ts';
 import { parseRowDescription, planColumns, ReplyPlan } from './reply-plan.ts';
 import { RowStream } from './row-stream.ts';
 import { broken } from './server-pump.ts';
@@ -66,7 +67,7 @@ export class ServerMessages {
       case Back.RowDescription:
         this.#rowDescription(head, bytes, at, end);
         if (head?.kind === 'describe-portal' || head?.kind === 'describe-statement') replies.shift();
-        if (head?.ours === true) return;
+        if (head?.ours === true && head.op?.syncHeld !== true) return;
         break;
       case Back.NoData:
         replies.shift();
@@ -77,17 +78,20 @@ export class ServerMessages {
         break;
       case Back.ParseComplete:
         if (head?.statement) this.#state.statements.settle(head.statement);
-        this.#finish(head, 'ok');
         replies.shift();
+        if (head?.ours === true) return;
+        this.#finish(head, 'ok');
         break;
       case Back.BindComplete:
         if (head?.portal) this.#state.portals.settle(head.portal);
         replies.shift();
+        if (head?.ours === true) return;
         break;
       case Back.CloseComplete:
         if (head?.statement) this.#state.statements.settle(head.statement);
         if (head?.portal) this.#state.portals.settle(head.portal);
         replies.shift();
+        if (head?.ours === true) return;
         break;
       case Back.CommandComplete:
         this.#commandComplete(head, bytes, at, end);
@@ -349,6 +353,15 @@ export class ServerMessages {
     this.#statementIndex = 0;
     this.#finish(head, 'ok');
     if (head?.kind === 'execute') this.#state.replies.shift();
+    if (op?.syncHeld === true) this.#endSteps(true);
+  }
+
+  /** Sends the Sync that was held back. */
+  #endSteps(commit: boolean): void {
+    const { replies, upstream } = this.#state;
+    const [close, sync] = [expected({ kind: 'close', ours: true }), expected({ kind: 'sync' })];
+    for (const reply of commit ? [close, sync] : [sync, close]) replies.push(reply);
+    if (!upstream.closed) upstream.writeOwned(commit ? commitSteps() : abortSteps());
   }
 
   #readyForQuery(status: number): void {
@@ -399,6 +412,7 @@ export class ServerMessages {
     state.copyIn = null;
     head?.undo?.undo();
     if (head === undefined || head.kind === 'query') return;
+    if (op?.syncHeld === true) this.#endSteps(false);
     this.#skipToSync();
   }
 
