@@ -1,16 +1,23 @@
 //! What a decision on one action needs: the rest of the policies and of the vocabulary cannot bear on it.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use cedar_policy::{Entities, EntityUid, Policy, PolicySet};
 use serde_json::{Value as Json, json};
 
+use crate::approvers::APPROVED_BY;
+use crate::decide::Verdict;
 use crate::form::Form;
+use crate::request::{EntityRef, Text, Value};
 use crate::sieve::{Test, View};
 
 /// Sets of policies that are kept ready; requests are of few kinds.
 const MOST_SETS: usize = 1024;
+
+/// Verdicts that are kept for one action.
+const MOST_VERDICTS: usize = 1024;
 
 /// Everything for one action.
 pub(crate) struct ActionSlice {
@@ -23,6 +30,8 @@ pub(crate) struct ActionSlice {
     each: Vec<Candidate>,
     /// By the indices in `each` of the policies in it.
     chosen: RwLock<HashMap<Vec<usize>, Arc<Chosen>>>,
+    /// What Cedar said, by everything it was given.
+    verdicts: RwLock<HashMap<String, Verdict>>,
 }
 
 /// A policy that may apply.
@@ -52,9 +61,74 @@ pub(crate) struct Chosen {
 }
 
 impl Chosen {
+    /// Everything that Cedar is given when these policies are asked. Each text comes with its length, so that no two questions
+    /// are the same by accident.
+    pub(crate) fn question(&self, view: &View<'_>) -> String {
+        let mut question = Question(String::with_capacity(256));
+        question.number(self.ids.len());
+        self.ids.iter().for_each(|id| question.number(*id));
+        question.entity(&view.request.principal);
+        question.set(view.request.groups.iter().map(|group| &**group));
+        question.text(&view.part.resource.kind);
+        question.text(&view.part.resource.id);
+        question.number(view.part.resource.parents.len());
+        view.part.resource.parents.iter().for_each(|parent| question.entity(parent));
+        question.number(view.part.resource.attrs.len());
+        question.facts(view.part.resource.attrs.iter());
+        question.facts(view.request.context.iter().filter(|(name, _)| self.looks_at(name)));
+        if self.looks_at(APPROVED_BY) {
+            question.set(view.approved_by.iter().map(String::as_str));
+        }
+        question.0
+    }
+
     /// Whether a policy may look at this attribute of the context.
     pub(crate) fn looks_at(&self, name: &str) -> bool {
         self.looks.everything || self.looks.names.contains(name)
+    }
+}
+
+struct Question(String);
+
+impl Question {
+    fn number(&mut self, number: usize) {
+        // Writing to a String does not fail.
+        let _ = write!(self.0, "{number},");
+    }
+
+    fn text(&mut self, text: &str) {
+        self.number(text.len());
+        self.0.push_str(text);
+    }
+
+    fn set<'text>(&mut self, texts: impl ExactSizeIterator<Item = &'text str>) {
+        self.number(texts.len());
+        texts.for_each(|text| self.text(text));
+    }
+
+    fn entity(&mut self, entity: &EntityRef<'_>) {
+        self.text(&entity.kind);
+        self.text(&entity.id);
+    }
+
+    fn facts<'facts>(&mut self, facts: impl Iterator<Item = (&'facts Text<'facts>, &'facts Value<'facts>)>) {
+        for (name, value) in facts {
+            self.text(name);
+            match value {
+                Value::Bool(value) => self.0.push_str(if *value { "t" } else { "f" }),
+                Value::Long(value) => {
+                    let _ = write!(self.0, "l{value},");
+                }
+                Value::Text(text) => {
+                    self.0.push('s');
+                    self.text(text);
+                }
+                Value::Set(texts) => {
+                    self.0.push('x');
+                    self.set(texts.iter().map(|text| &**text));
+                }
+            }
+        }
     }
 }
 
@@ -74,7 +148,23 @@ impl ActionSlice {
             form,
             each: policies.iter().map(|policy| Candidate::new(policy, within, uid)).collect(),
             chosen: RwLock::default(),
+            verdicts: RwLock::default(),
         })
+    }
+
+    /// What `ask` says, or said to the same question before.
+    pub(crate) fn verdict(&self, question: String, ask: impl FnOnce() -> Result<Verdict, String>) -> Result<Verdict, String> {
+        let known = self.verdicts.read().unwrap_or_else(PoisonError::into_inner).get(&question).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let verdict = ask()?;
+        let mut kept = self.verdicts.write().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= MOST_VERDICTS {
+            kept.clear();
+        }
+        kept.insert(question, verdict.clone());
+        Ok(verdict)
     }
 
     /// The policies that may apply.

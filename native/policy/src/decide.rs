@@ -40,7 +40,7 @@ pub struct Answer {
 }
 
 /// One evaluation of one part.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) allow: bool,
     /// Sorted.
@@ -138,15 +138,17 @@ impl Policies {
         if chosen.ids.is_empty() {
             return Ok(Verdict::nothing());
         }
-        let context = request.context.iter().filter(|(name, _)| chosen.looks_at(name));
-        let approvals = chosen.looks_at(APPROVED_BY).then_some(approved_by);
-        let actions = if chosen.needs_action { Some(&action.entities) } else { None };
-        let query = Query {
-            context: context_of(context, approvals)?,
-            entities: self.entities(request, part, actions)?,
-            schema: None,
-        };
-        self.ask(query, request, part, action, &chosen.policies)
+        action.verdict(chosen.question(&view), || {
+            let context = request.context.iter().filter(|(name, _)| chosen.looks_at(name));
+            let approvals = chosen.looks_at(APPROVED_BY).then_some(approved_by);
+            let actions = if chosen.needs_action { Some(&action.entities) } else { None };
+            let query = Query {
+                context: context_of(context, approvals)?,
+                entities: self.entities(request, part, actions)?,
+                schema: None,
+            };
+            self.ask(query, request, part, action, &chosen.policies)
+        })
     }
 
     /// The same by Cedar alone: every policy of the action, the whole request checked against the schema.
