@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { protocols } from '../../protocols/registry.ts';
+import type { Command } from '../command.ts';
 import { runCommand } from '../run.ts';
+import { check } from './check.ts';
 import { explain } from './explain.ts';
 
 const [kind = ''] = [...protocols.keys()];
@@ -28,7 +30,7 @@ resources:
 `,
 );
 
-async function run(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
+async function run(command: Command, ...argv: string[]): Promise<{ code: number; out: string; err: string }> {
   let out = '';
   let err = '';
   const io = {
@@ -42,12 +44,12 @@ async function run(...argv: string[]): Promise<{ code: number; out: string; err:
     now: () => 1,
     stopped: async () => {},
   };
-  const code = await runCommand(['explain', '--config', config, ...argv], [explain], io);
+  const code = await runCommand([command.name, '--config', config, ...argv], [command], io);
   return { code, out, err };
 }
 
 const ask = (group: string, statement: string, ...more: string[]) =>
-  run('--user', 'ann', '--group', group, '--resource', 'payments', '--offline', '--statement', statement, ...more);
+  run(explain, '--user', 'ann', '--group', group, '--resource', 'payments', '--offline', '--statement', statement, ...more);
 
 test('an allowed statement: by which policy, on what, and what is masked', async () => {
   const { code, out } = await ask('analysts', 'select id, pan, upper(holder) as name from cards');
@@ -81,15 +83,33 @@ test('a denied statement: by which policy, or that the gateway itself refuses it
 });
 
 test('a target that cannot be reached is said, and the rest is told', async () => {
-  const { code, out } = await run('--user', 'ann', '--group', 'analysts', '--resource', 'payments', '--statement', 'select 1');
+  const { code, out } = await run(explain, '--user', 'ann', '--group', 'analysts', '--resource', 'payments', '--statement', 'select 1');
   assert.equal(code, 0);
   assert.match(out, /^decision +allow\n/);
   assert.match(out, /^note +the target was not asked: /m);
 });
 
+test('policies that name a resource which does not exist are refused, here as in check', async () => {
+  const slip = join(dir, 'policies', '90-slip.cedar');
+  writeFileSync(slip, '@id("slip") forbid (principal, action, resource in Resource::"paymnets");');
+  try {
+    for (const command of [explain, check]) {
+      const wanted = command === check ? [] : ['--user', 'a', '--resource', 'payments', '--statement', 'select 1'];
+      const { code, err } = await run(command, ...wanted);
+      assert.equal(code, 1);
+      assert.match(
+        err,
+        /^policies\/90-slip\.cedar:1:\d+: Resource::"paymnets": there is no resource "paymnets"; did you mean "payments"\?$/m,
+      );
+    }
+  } finally {
+    rmSync(slip);
+  }
+});
+
 test('called wrongly', async () => {
-  assert.equal((await run('--user', 'ann')).code, 2);
-  const { code, err } = await run('--user', 'ann', '--resource', 'x', '--statement', 'select 1');
+  assert.equal((await run(explain, '--user', 'ann')).code, 2);
+  const { code, err } = await run(explain, '--user', 'ann', '--resource', 'x', '--statement', 'select 1');
   assert.equal(code, 2);
   assert.match(err, /there is no "x"; the configuration has: payments/);
 });
