@@ -107,7 +107,15 @@ export class StoreRevocations implements Revocations {
     const inserted = await store.db
       .insertInto('revocations')
       .values({ kind, id, revoked_by: revokedBy, reason, at: now() })
-      .onConflict((conflict) => conflict.doNothing())
+      // A person's word stands over the provider's, which the provider itself takes back when it lets the user in again.
+      .onConflict((conflict) =>
+        by === 'identity-provider'
+          ? conflict.doNothing()
+          : conflict
+              .columns(['kind', 'id'])
+              .doUpdateSet({ revoked_by: revokedBy, reason })
+              .where('revocations.revoked_by', '=', 'identity-provider'),
+      )
       .returning('id')
       .executeTakeFirst();
     // Revoked before, maybe on another gateway a moment ago.
@@ -162,7 +170,11 @@ export class StoreRevocations implements Revocations {
 
   #has(principal: Principal): boolean {
     const { name, issuer, credential } = principal;
-    return this.#revoked.has(key('user', userId(name, issuer))) || this.#revoked.has(key('credential', credential.id));
+    // A credential falls with the log-in or the token that it was made from.
+    return (
+      this.#revoked.has(key('user', userId(name, issuer))) ||
+      [credential.id, ...(credential.parents ?? [])].some((id) => this.#revoked.has(key('credential', id)))
+    );
   }
 
   #endSessions(): void {

@@ -322,6 +322,26 @@ for (const kind of ['embedded', 'shared'] as const) {
       );
     });
 
+    test('a log-in that is revoked takes along what was made from it', async () => {
+      const { access, live } = gateway;
+      const dora = person('nora');
+      const derived = openSession('s-derived', { ...dora, credential: { ...dora.credential, id: 'made', parents: ['log-in'] } });
+      const forget = live.add(derived);
+      await access.revocations.revokeCredential('log-in', 'identity-provider', 'logged out');
+      assert.equal((await derived.ended).code, 'revoked');
+      forget();
+    });
+
+    test("a person's revocation stands over the identity provider's", async () => {
+      const { revocations } = gateway.access;
+      const by = async (): Promise<string | undefined> => (await revocations.list()).find(({ id }) => id === 'idp olaf')?.by;
+      await revocations.revokeUser('olaf', 'idp', 'identity-provider', 'left');
+      await revocations.revokeUser('olaf', 'idp', eve, 'and stays out');
+      assert.equal(await by(), 'eve');
+      await revocations.revokeUser('olaf', 'idp', 'identity-provider', 'left again');
+      assert.equal(await by(), 'eve');
+    });
+
     test('nothing is changed when it cannot be recorded', async () => {
       const { access, record } = await gatewayOver(store, { name: 'gw-broken', clock });
       const pending = await access.approvals.ask(question(ada));
