@@ -62,7 +62,8 @@ export class ApiClient {
     await this.get('/api/v1/events').catch((error: unknown) => {
       if (!(error instanceof ApiFailure) || error.status !== 426) throw error;
     });
-    const socket = new WebSocket(`${this.url.replace(/^http/, 'ws')}/api/v1/events${query}`, { headers });
+    // Node takes headers here; the types are those of browsers, which do not.
+    const socket = new WebSocket(`${this.url.replace(/^http/, 'ws')}/api/v1/events${query}`, { headers } as unknown as string[]);
     return new Promise((resolve, reject) => {
       let open = false;
       socket.addEventListener('open', () => {

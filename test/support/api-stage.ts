@@ -1,7 +1,7 @@
 import { chmodSync, cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { setDefaultCACertificates } from 'node:tls';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { compileRules, maskText, ruleNames } from '../../native/binding/index.js';
@@ -89,7 +89,7 @@ export async function startApiStage(options: ApiStageOptions = {}): Promise<ApiS
     ['tls.key', certificates.key],
   ] as const)
     writeFileSync(join(dir, name), text, { mode: 0o600 });
-  setDefaultCACertificates([certificates.ca]);
+  setDefaultCACertificates([...getCACertificates('default'), certificates.ca]);
   const port = await freePort();
   const url = `https://127.0.0.1:${port}`;
   const provider = await TestOidcProvider.start({ redirectUris: [`${url}/api/v1/login/callback`] });

@@ -9,7 +9,7 @@ import { aptInstall, asRoot, which } from '../../scripts/system.mjs';
  * not, the test is skipped with the reason; with CI=true that is an error, so that no check goes missing unseen.
  */
 
-export type ClientName = 'psql' | 'pgbench' | 'pg_dump' | 'pg_restore' | 'pgbouncer' | 'postgres-15' | 'openssl' | 'asyncpg';
+export type ClientName = 'psql' | 'pgbench' | 'pg_dump' | 'pg_restore' | 'pgbouncer' | 'postgres-15' | 'openssl' | 'asyncpg' | 'chromium';
 
 /** `path` is the program to run: for asyncpg the python that has it. Otherwise `skip` tells why it is not there. */
 export type Client = { readonly path: string; readonly skip?: undefined } | { readonly path?: undefined; readonly skip: string };
@@ -29,6 +29,7 @@ const sources: Readonly<Record<Exclude<ClientName, 'asyncpg'>, Source>> = {
   pgbouncer: { program: 'pgbouncer', packages: ['pgbouncer'], folders: ['/usr/sbin'] },
   'postgres-15': { program: 'postgres', packages: ['postgresql'], folders: [debian15] },
   openssl: { program: 'openssl', packages: ['openssl'], folders: [] },
+  chromium: { program: 'chromium', packages: ['chromium'], folders: [] },
 };
 
 const known = new Map<ClientName, Client>();

@@ -46,8 +46,15 @@ export const request: Command = {
       breakGlass: args.flag('break-glass'),
     });
     if (!args.flag('wait') || grant.state !== 'pending') return end(grant, args, io);
+    // From before anybody can know that it waits: a signal must find it listening.
+    const stopped = io.stopped();
     io.err(`request ${grant.id} waits for ${grant.approvers.map(({ group }) => group).join(', ')} ...\n`);
-    const decided = await decision(client, grant, io, timeout === undefined ? Number.POSITIVE_INFINITY : durationOf('timeout', timeout));
+    const decided = await decision(
+      client,
+      grant,
+      stopped,
+      timeout === undefined ? Number.POSITIVE_INFINITY : durationOf('timeout', timeout),
+    );
     if (decided !== null) return end(decided, args, io);
     io.err(`not decided; the request stands: sluice grants ls, or sluice grants revoke ${grant.id}\n`);
     return 4;
@@ -99,10 +106,10 @@ function change(word: 'approve' | 'deny' | 'revoke', summary: string): Command {
 }
 
 /** The grant once it is decided; null when the time passes or a signal comes first. */
-async function decision(client: ApiClient, grant: Grant, io: Io, ms: number): Promise<Grant | null> {
+async function decision(client: ApiClient, grant: Grant, signal: Promise<void>, ms: number): Promise<Grant | null> {
   const until = Date.now() + ms;
   let interrupted = false;
-  const stopped = io.stopped().then(() => {
+  const stopped = signal.then(() => {
     interrupted = true;
   });
   while (!interrupted && Date.now() < until) {

@@ -197,9 +197,10 @@ async function byBrowser(client: ApiClient, provider: string, io: Io, open: bool
       state,
     });
     const address = `${client.url}/api/v1/login/begin?${query}`;
+    const interrupted = interruption(io);
     io.err(`Log in at:\n\n  ${address}\n\nwaiting for the browser ...\n`);
     if (open) openBrowser(address, io);
-    const code = await inTime(arrived, BROWSER_MS, io);
+    const code = await inTime(arrived, BROWSER_MS, interrupted);
     return code === null ? null : await client.post<Issued>('/api/v1/login/code', { code, verifier });
   } finally {
     server.close();
@@ -212,11 +213,12 @@ async function byDevice(client: ApiClient, provider: string, io: Io): Promise<Is
   const begun = await client.post<DeviceBegun>('/api/v1/login/device', { provider });
   io.err(`Open ${begun.verificationUri} on any machine and enter the code\n\n  ${begun.userCode}\n\n`);
   if (begun.verificationUriComplete !== null) io.err(`or open ${begun.verificationUriComplete}\n\n`);
+  const interrupted = interruption(io);
   io.err('waiting ...\n');
   const end = Date.now() + begun.expiresInSeconds * 1000;
   let seconds = begun.intervalSeconds;
   while (Date.now() < end) {
-    if ((await inTime(new Promise<true>(() => {}), seconds * 1000, io)) === null && Date.now() >= end) break;
+    await inTime(new Promise<never>(() => {}), seconds * 1000, interrupted);
     const poll = await client.post<Issued | { readonly state: 'pending'; readonly intervalSeconds: number }>('/api/v1/login/device/poll', {
       id: begun.id,
     });
@@ -226,17 +228,24 @@ async function byDevice(client: ApiClient, provider: string, io: Io): Promise<Is
   return null;
 }
 
-/** What the promise gives, or null after so long. A signal ends the wait with an error: nothing was changed by then. */
-async function inTime<T>(promise: Promise<T>, ms: number, io: Io): Promise<T | null> {
+/** Rejects when the command is told to end. */
+function interruption(io: Io): Promise<never> {
+  const interrupted = io.stopped().then((): never => {
+    throw new GatewayError({ code: 'interrupted', source: 'client', phase: 'login', publicMessage: 'interrupted: nobody was logged in' });
+  });
+  // Nobody may be waiting when it comes.
+  interrupted.catch(() => {});
+  return interrupted;
+}
+
+/** What the promise gives, or null after so long. */
+async function inTime<T>(promise: Promise<T>, ms: number, interrupted: Promise<never>): Promise<T | null> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<null>((resolve) => {
     timer = setTimeout(() => resolve(null), ms);
   });
-  const stopped = io.stopped().then((): never => {
-    throw new GatewayError({ code: 'interrupted', source: 'client', phase: 'login', publicMessage: 'interrupted: nobody was logged in' });
-  });
   try {
-    return await Promise.race([promise, late, stopped]);
+    return await Promise.race([promise, late, interrupted]);
   } finally {
     clearTimeout(timer);
   }

@@ -1,0 +1,249 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { type ApiStage, questionOf, startApiStage } from '../support/api-stage.ts';
+import { openSession } from '../support/control.ts';
+import { TestBrowser } from '../support/oidc-provider.ts';
+
+/** The command line against the real API: log-ins by a real provider, requests, decisions, keys, live sessions, events. */
+
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const program = ['--disable-warning=ExperimentalWarning', join(root, 'src', 'cli', 'main.ts')];
+
+let stage: ApiStage;
+const homes: string[] = [];
+before(async () => {
+  stage = await startApiStage();
+  stage.provider.accounts.set('sub-ada', { name: 'ada', groups: ['analysts'] });
+  stage.provider.accounts.set('sub-dana', { name: 'dana', groups: ['dba', 'developers'] });
+});
+after(async () => {
+  await stage.stop();
+  for (const home of homes) rmSync(home, { recursive: true, force: true });
+});
+
+function newHome(): string {
+  const home = mkdtempSync(join(tmpdir(), 'sluice-home-'));
+  homes.push(home);
+  return home;
+}
+
+interface Running {
+  readonly child: ChildProcess;
+  readonly done: Promise<{ readonly code: number | null; readonly out: string; readonly err: string }>;
+  /** Resolves with the first match in what it has said on stderr or stdout. */
+  said(pattern: RegExp): Promise<RegExpExecArray>;
+}
+
+function start(home: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Running {
+  const child = spawn(process.execPath, [...program, ...args], {
+    env: { PATH: process.env['PATH'], HOME: home, SLUICE_CA: stage.caFile, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let out = '';
+  let err = '';
+  const looks: (() => void)[] = [];
+  child.stdout.on('data', (chunk: Buffer) => {
+    out += chunk.toString();
+    for (const look of looks) look();
+  });
+  child.stderr.on('data', (chunk: Buffer) => {
+    err += chunk.toString();
+    for (const look of looks) look();
+  });
+  return {
+    child,
+    done: new Promise((resolve) => child.once('close', (code) => resolve({ code, out, err }))),
+    said: (pattern) =>
+      new Promise((resolve, reject) => {
+        const look = (): void => {
+          const found = pattern.exec(out + err);
+          if (found !== null) resolve(found);
+        };
+        looks.push(look);
+        look();
+        child.once('close', () => reject(new Error(`it ended without saying ${pattern}: ${out}${err}`)));
+      }),
+  };
+}
+
+const run = (home: string, args: readonly string[], env?: Readonly<Record<string, string>>) => start(home, args, env).done;
+const as = (user: string, ...groups: string[]) => ({ SLUICE_URL: stage.url, SLUICE_TOKEN: stage.token(user, groups) });
+
+test('login goes by the browser and back, keeps the token for oneself, and writes the clients\u2019 files', async () => {
+  const home = newHome();
+  writeFileSync(join(home, '.pg_service.conf'), '[other]\nhost=elsewhere\n');
+  stage.provider.loginAs = 'sub-ada';
+  const login = start(home, ['login', '--url', stage.url, '--ca', stage.caFile, '--service-file']);
+  const [, address = ''] = await login.said(/^ {2}(https:\S+)$/m);
+  const browser = new TestBrowser();
+  const landed = await browser.follow(
+    address,
+    'http://127.0.0.1:'.concat(new URL(new URL(address).searchParams.get('redirect') ?? '').port),
+  );
+  const page = await fetch(landed);
+  assert.match(await page.text(), /Logged in/);
+  const { code, out, err } = await login.done;
+  assert.equal(code, 0, err);
+  assert.match(out, /^logged in as ada until /);
+
+  const tokenPath = join(home, '.config', 'sluice', 'token');
+  for (const file of [tokenPath, join(home, '.config', 'sluice', 'login.json'), join(home, '.pgpass')])
+    assert.equal(statSync(file).mode & 0o777, 0o600, file);
+  const token = readFileSync(tokenPath, 'utf8').trim();
+  assert.doesNotMatch(out + err, new RegExp(token.slice(0, 40)));
+  const services = readFileSync(join(home, '.pg_service.conf'), 'utf8');
+  assert.match(
+    services,
+    /^\[other\]\nhost=elsewhere\n\n\[sluice-payments\]\nhost=127\.0\.0\.1\nport=6543\ndbname=payments\nuser=ada\nsslmode=verify-full\n/,
+  );
+  assert.ok(services.includes(`sslrootcert=${stage.caFile}`));
+  assert.equal(readFileSync(join(home, '.pgpass'), 'utf8'), `127.0.0.1:6543:payments:ada:${token}\n`);
+
+  const ls = await run(home, ['ls']);
+  assert.equal(ls.code, 0, ls.err);
+  assert.match(
+    ls.out,
+    /^payments +postgres +read-only +yes +PGPASSWORD="\$\(cat .*token\)" psql "host=127\.0\.0\.1 port=6543 dbname=payments user=ada sslmode=verify-full sslrootcert=.*ca\.crt"$/m,
+  );
+  assert.match(ls.out, /^payments +postgres +read-write +ask +sluice request payments --role read-write /m);
+
+  const out1 = await run(home, ['logout']);
+  assert.deepEqual([out1.code, out1.out], [0, 'logged out\n']);
+  const refused = await run(home, ['ls'], { SLUICE_URL: stage.url, SLUICE_TOKEN: token });
+  assert.equal(refused.code, 1);
+  assert.match(refused.err, /revoked/);
+});
+
+test('login by device shows a code and waits until it was entered', async () => {
+  const home = newHome();
+  stage.provider.loginAs = 'sub-ada';
+  const login = start(home, ['login', '--url', stage.url, '--device', '--json']);
+  const [, address = ''] = await login.said(/^or open (\S+)$/m);
+  await new TestBrowser().submitForms(address);
+  const { code, out, err } = await login.done;
+  assert.equal(code, 0, err);
+  assert.equal((JSON.parse(out) as { user: string }).user, 'ada');
+});
+
+test('a request waits for the decision of somebody else: 0 when it is yes, 3 when it is no, 4 when nobody decides', async () => {
+  const home = newHome();
+  const ask = ['request', 'payments', '--role', 'read-write', '--for', '2h', '--reason', 'a fix', '--ticket', 'OPS-12', '--wait'];
+  for (const [word, expected, state] of [
+    ['approve', 0, /active by dana/],
+    ['deny', 3, /denied by dana: not today/],
+  ] as const) {
+    const asked = start(home, ask, as('bob', 'developers'));
+    const [, id = ''] = await asked.said(/request (\S+) waits for dba/);
+    const own = await run(home, ['grants', 'approve', id], as('bob', 'developers', 'dba'));
+    assert.equal(own.code, 1, own.out);
+    const decided = await run(home, ['grants', word, id, '--reason', 'not today'], as('dana', 'dba'));
+    assert.equal(decided.code, 0, decided.err);
+    const { code, out } = await asked.done;
+    assert.equal(code, expected, out);
+    assert.match(out, state);
+  }
+  const late = await run(home, [...ask, '--timeout', '1s'], as('carl', 'developers'));
+  assert.equal(late.code, 4, late.err);
+  const listed = await run(home, ['grants', 'ls', '--json', '--state', 'pending'], as('carl', 'developers'));
+  assert.equal((JSON.parse(listed.out) as { ticket: string }).ticket, 'OPS-12');
+});
+
+test('an interrupted wait leaves the request as it is', async () => {
+  const home = newHome();
+  const args = ['request', 'payments', '--role', 'read-write', '--for', '1h', '--reason', 'a fix', '--wait'];
+  const asked = start(home, args, as('eve', 'developers'));
+  const [, id = ''] = await asked.said(/request (\S+) waits/);
+  asked.child.kill('SIGINT');
+  const { code, err } = await asked.done;
+  assert.equal(code, 4, err);
+  assert.match(err, /the request stands/);
+  const revoked = await run(home, ['grants', 'revoke', id], as('eve', 'developers'));
+  assert.equal(revoked.code, 0, revoked.err);
+  assert.match(revoked.out, /cancelled|revoked/);
+});
+
+test('approvals are listed, shown and decided; card data in a reason is masked', async () => {
+  const home = newHome();
+  const asked = await stage.access.approvals.ask(questionOf({ name: 'bob', issuer: 'gw-1' }));
+  const { id } = asked.approval;
+  const listed = await run(home, ['approvals', 'ls'], as('dana', 'dba'));
+  assert.match(listed.out, new RegExp(`^${id}  .* pending +bob +payments\\+read-write +delete public\\.cards$`, 'm'));
+  const shown = await run(home, ['approvals', 'show', id], as('dana', 'dba'));
+  assert.match(shown.out, /\ndelete from cards where number = '\*{12}1111'\n/);
+  const approved = await run(home, ['approvals', 'approve', id, '--rows', '3', '--reason', 'for 4111111111111111'], as('dana', 'dba'));
+  assert.equal(approved.code, 0, approved.err);
+  assert.match(approved.out, /approve by dana for dba, .*: for \*{12}1111/);
+  const outcome = await asked.outcome;
+  assert.equal(outcome.state, 'approved');
+  assert.equal(outcome.approval.rowBudget, 3);
+  assert.doesNotMatch(JSON.stringify(await stage.record()), /4111111111111111/);
+  const again = await run(home, ['approvals', 'deny', id], as('dana', 'dba'));
+  assert.equal(again.code, 1);
+});
+
+test('keys are made, rotated, listed and revoked; what is revoked opens nothing', async () => {
+  const home = newHome();
+  const admin = as('root', 'admins');
+  const made = await run(home, ['keys', 'create', '--service', 'nightly', '--group', 'analysts', '--ttl', '1d'], admin);
+  assert.equal(made.code, 0, made.err);
+  const works = await run(home, ['ls', '--json'], { SLUICE_URL: stage.url, SLUICE_TOKEN: made.out.trim() });
+  assert.equal(works.code, 0, works.err);
+  const { key } = JSON.parse((await run(home, ['keys', 'rotate', idIn(made.err), '--json'], admin)).out) as { key: { id: string } };
+  const listed = await run(home, ['keys', 'ls', '--json'], admin);
+  assert.ok(listed.out.includes(`"replacedBy":"${key.id}"`));
+  assert.equal((await run(home, ['keys', 'revoke', idIn(made.err)], admin)).out, 'revoked\n');
+  const refused = await run(home, ['ls'], { SLUICE_URL: stage.url, SLUICE_TOKEN: made.out.trim() });
+  assert.equal(refused.code, 1, refused.out);
+});
+
+function idIn(text: string): string {
+  return /^key (\S+) of/m.exec(text)?.[1] ?? '';
+}
+
+test('open sessions are listed and ended, and events tell of it', async () => {
+  const home = newHome();
+  const session = openSession('cli-live-1', questionOf({ name: 'bob', issuer: 'gw-1' }).principal);
+  stage.live.add(session);
+  const watching = start(home, ['events', '--json'], as('sam', 'security'));
+  const listed = await run(home, ['live', 'ls'], as('sam', 'security'));
+  assert.match(listed.out, /^cli-live-1 .* bob /m);
+  const refused = await run(home, ['live', 'kill', 'cli-live-1'], as('nobody'));
+  assert.equal(refused.code, 1);
+  assert.match(refused.err, /no policy permits session\.kill/);
+  assert.equal((await run(home, ['live', 'kill', 'cli-live-1', '--reason', 'enough'], as('sam', 'security'))).out, 'ended\n');
+  assert.equal((await session.ended).code, 'session_killed');
+  stage.access.events.emit({ type: 'alert', sid: 'cli-live-1', user: 'bob', resource: 'payments', line: 7, detail: { rule: 'cards' } });
+  await watching.said(/"type":"alert"/);
+  watching.child.kill('SIGINT');
+  assert.equal((await watching.done).code, 0);
+  const alerts = await run(home, ['alerts'], as('sam', 'security'));
+  assert.match(alerts.out, /alert +bob {2}payments {2}cli-live-1 {2}rule=cards/);
+});
+
+test('users are revoked and restored', async () => {
+  const home = newHome();
+  const admin = as('root', 'admins');
+  const dev = as('drew', 'developers');
+  assert.equal((await run(home, ['ls'], dev)).code, 0);
+  assert.equal((await run(home, ['users', 'revoke', 'drew', '--issuer', 'gw-1', '--reason', 'left'], admin)).out, 'revoked\n');
+  assert.match((await run(home, ['ls'], dev)).err, /revoked/);
+  assert.equal((await run(home, ['users', 'restore', 'drew', '--issuer', 'gw-1'], admin)).out, 'restored\n');
+});
+
+test('what is wrong is said: nobody logged in, an unknown authority, no https', async () => {
+  const home = newHome();
+  mkdirSync(join(home, 'empty'));
+  const nobody = await run(home, ['ls']);
+  assert.equal(nobody.code, 2);
+  assert.match(nobody.err, /log in first/);
+  const untrusted = await run(home, ['ls'], { ...as('ada', 'analysts'), SLUICE_CA: '/etc/hostname' });
+  assert.notEqual(untrusted.code, 0);
+  const clear = await run(home, ['ls'], { SLUICE_URL: 'http://127.0.0.1:1', SLUICE_TOKEN: 'x' });
+  assert.equal(clear.code, 2);
+  assert.match(clear.err, /not an https URL/);
+});
