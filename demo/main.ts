@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { optionsOf } from '../scripts/usage.ts';
+import { ApiClient } from '../src/cli/api-client.ts';
 import { type Gateway, startGateway } from '../test/support/gateway.ts';
 import { type Postgres, startPostgres } from '../test/support/postgres.ts';
 import { Wire } from '../test/support/wire.ts';
@@ -26,11 +27,15 @@ the gateway does, and stays up until Ctrl-C.
 `;
 const { once } = optionsOf({ name: 'demo', usage, options: { once: { type: 'boolean', default: false } } });
 const user = 'ada';
-const groups = ['analysts', 'developers'];
+/** With dba: nobody approves their own, whatever groups they are in. */
+const groups = ['analysts', 'developers', 'dba'];
+/** Somebody whom deploy/policies/50-approvals.cedar asks. */
+const approver = { name: 'grace', groups: ['dba'] };
 
 const server = await startPostgres();
 const seeded = await seedPayments(server.superuser);
 const gateway = await startGateway({
+  api: true,
   resources: [
     {
       name: 'payments',
@@ -48,10 +53,11 @@ const gateway = await startGateway({
   env: { DEMO_READ_ONLY: seeded.accounts.readOnly.password, DEMO_READ_WRITE: seeded.accounts.readWrite.password },
 });
 const token = gateway.token(user, groups, '8h');
+const approverToken = gateway.token(approver.name, approver.groups, '8h');
 
 const [version] = (await server.sql('show server_version'))[0]?.rows ?? [];
 print(
-  `PostgreSQL ${version.server_version} on ${server.host}:${server.port} with ${seeded.cards.length.toLocaleString('en')} card numbers; gateway on 127.0.0.1:${gateway.port}`,
+  `PostgreSQL ${version.server_version} on ${server.host}:${server.port} with ${seeded.cards.length.toLocaleString('en')} card numbers; gateway on 127.0.0.1:${gateway.port}, API at ${gateway.apiUrl}`,
 );
 
 const misbehaved = await play(server, gateway, seeded).catch((error: unknown) => {
@@ -66,7 +72,12 @@ if (once) {
 }
 
 title('Try it');
-print(`   PGPASSWORD='${token}' psql 'host=127.0.0.1 port=${gateway.port} user=${user} dbname=payments sslmode=require'`);
+const login = `port=${gateway.port} dbname=payments sslmode=require`;
+print(`   PGPASSWORD='${token}' psql 'host=127.0.0.1 ${login} user=${user}+read-write'`);
+note(`${user} may read and write: for example, update cards set holder = lower(holder)`);
+print(`\n   export SLUICE_URL=${gateway.apiUrl} SLUICE_CA=${gateway.caFile} SLUICE_TOKEN='${approverToken}'`);
+print('   npm run -s sluice -- approvals ls');
+note(`in a second terminal, as ${approver.name}: then approvals approve ID, or approvals deny ID --reason TEXT`);
 note(`record: ${gateway.recordDir}`);
 note('Ctrl-C ends the demo and removes everything');
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
@@ -89,7 +100,10 @@ async function play(postgres: Postgres, gate: Gateway, data: Seeded): Promise<st
     );
   const reader = await through(user);
   const writer = await through(`${user}+read-write`);
-  const stage: Stage = { direct, reader, writer, seeded: data, pans };
+  const api = (secret: string): ApiClient => new ApiClient(gate.apiUrl, secret, gate.caFile);
+  const requesting = { name: user, api: api(token) };
+  const approving = { name: approver.name, api: api(approverToken) };
+  const stage: Stage = { direct, reader, writer, requester: requesting, approver: approving, seeded: data, pans };
   const closing: Step = {
     title: 'The record it left',
     async run() {
@@ -118,7 +132,7 @@ async function showRecord(gate: Gateway, pans: ReadonlySet<string>): Promise<str
   }
 
   const types = new Set(lines.map((line) => line.type));
-  for (const type of ['auth', 'intent', 'result', 'deny']) assert.ok(types.has(type), `no line of type ${type}`);
+  for (const type of ['auth', 'intent', 'result', 'deny', 'approval']) assert.ok(types.has(type), `no line of type ${type}`);
   for (const file of filesBelow(gate.dir)) {
     assert.deepEqual(leaks(readFileSync(file), pans), [], `card numbers in ${relative(gate.dir, file)}`);
   }

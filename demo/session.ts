@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Cycle, Wire } from '../test/support/wire.ts';
 import { encode } from '../test/support/wire-messages.ts';
+import { type Person, show, Waiting } from './approval.ts';
 import { leaks } from './evidence.ts';
 import type { Seeded } from './seed.ts';
 import { note, print, sideBySide, sql, table } from './terminal.ts';
@@ -14,6 +15,9 @@ export interface Stage {
   readonly reader: Wire;
   /** Through the gateway, with the account that may write. */
   readonly writer: Wire;
+  /** Whose session it is, and a member of the group that policy asks. */
+  readonly requester: Person;
+  readonly approver: Person;
   readonly seeded: Seeded;
   readonly pans: ReadonlySet<string>;
 }
@@ -93,8 +97,7 @@ export const steps: readonly Step[] = [
       writer.forget();
       const cycle = await writer.query(text);
       const error = cycle.errors[0] ?? {};
-      print(`   ERROR:  ${error['M'] ?? '(none)'}`);
-      print(`   DETAIL: ${error['D'] ?? '(none)'}`);
+      show('ERROR', error);
       assert.equal(error['C'], '23505', 'the server did not refuse the duplicate');
       assert.ok(error['M'] && error['D'], 'the message or the detail is gone');
       assert.deepEqual(leaks(writer.forget(), pans), [], 'the card number is in the error');
@@ -109,9 +112,7 @@ export const steps: readonly Step[] = [
       sql('drop table cards');
       const cycle = await writer.query('drop table cards');
       const error = cycle.errors[0] ?? {};
-      print(`   ERROR:  ${error['M'] ?? '(none)'}`);
-      if (error['D']) print(`   DETAIL: ${error['D']}`);
-      print(`   HINT:   ${error['H'] ?? '(none)'}`);
+      show('ERROR', error);
       assert.equal(error['C'], '42501', 'not the code for insufficient privilege');
       assert.ok(error['H'], 'no hint says what to do');
       assert.equal(cycle.status, 'I', 'the connection is not ready for the next statement');
@@ -122,6 +123,37 @@ export const steps: readonly Step[] = [
       const kept = await succeeded(direct.query("select to_regclass('public.cards') is not null"));
       assert.equal(kept.rows[0]?.[0], 't', 'the table is gone');
       return 'denied with 42501; the same connection goes on, the table is there';
+    },
+  },
+  {
+    title: 'Statements that somebody else has to approve',
+    async run({ direct, writer, requester, approver, seeded }) {
+      const update = await Waiting.on(writer, 'update cards set brand = upper(brand)');
+      const before = await succeeded(direct.query('select count(*) from cards where brand = upper(brand)'));
+      assert.equal(before.rows[0]?.[0], '0', 'it ran before anybody approved it');
+      const seen = await update.seenBy(approver);
+      note(`${approver.name} is asked: ${seen.requester.name} on ${seen.resource}+${seen.account}: ${seen.statement}`);
+      assert.equal(
+        await update.decide(requester, 'approve', 'it is mine'),
+        'approval_own',
+        'who asked could approve it, or was refused for something else',
+      );
+      assert.equal(await update.decide(approver, 'approve', 'brands in capitals, as agreed'), '');
+      const { tags } = await succeeded(update.outcome());
+      print(`   ${tags[0]}`);
+      assert.deepEqual(tags, [`UPDATE ${seeded.cards.length}`], 'not the rows that were approved');
+
+      const remove = await Waiting.on(writer, 'delete from orders');
+      assert.equal(await remove.decide(approver, 'deny', 'archive them first'), '');
+      const denied = await remove.outcome();
+      const error = denied.errors[0] ?? {};
+      show('ERROR', error);
+      assert.equal(error['C'], '42501', 'not the code for insufficient privilege');
+      assert.match(error['M'] ?? '', new RegExp(`denied by ${approver.name}: archive them first$`), 'the client does not read who and why');
+      assert.equal(denied.status, 'I', 'the connection is not ready for the next statement');
+      const after = await succeeded(direct.query('select count(*) > 0 from orders'));
+      assert.equal(after.rows[0]?.[0], 't', 'the orders are gone');
+      return `one waited and ran once ${approver.name} approved it (${requester.name}'s own approval was refused), one was denied`;
     },
   },
 ];

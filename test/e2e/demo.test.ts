@@ -13,5 +13,5 @@ test('the demo behaves: every step of it, and the record it leaves', () => {
     timeout: 120_000,
   });
   assert.equal(status, 0, `${stdout}\n${stderr}`);
-  assert.equal(stdout.match(/^ {3}ok {2}/gm)?.length, 6);
+  assert.equal(stdout.match(/^ {3}ok {2}/gm)?.length, 7);
 });
