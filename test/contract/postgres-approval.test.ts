@@ -154,6 +154,47 @@ test('a client that leaves while it waits has lost its request', async () => {
   assert.equal(await left(), before);
 });
 
+test('a client that leaves with more sent than the gateway reads is missed all the same', async () => {
+  const wire = await connect();
+  const known = approvals.size;
+  const before = await left();
+  wire.send(query('delete from tasks where id = 5'));
+  const { id, question } = await approvals.nextQuestion(known);
+  assert.equal((await wire.next()).name, 'NoticeResponse');
+  for (let i = 0; i < 40; i++) wire.send(query(`select '${'x'.repeat(100_000)}'`));
+  wire.socket.once('drain', () => assert.fail('the gateway reads on'));
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  wire.destroy();
+  await stage.recorded((line) => line.sid === question.sid && line.type === 'session' && line['event'] === 'end', 30_000);
+  assert.equal((await approvals.get(id))?.state, 'lost');
+  assert.equal(await left(), before);
+});
+
+test('over TLS: approved, cancelled, and left', async () => {
+  const before = await left();
+  let known = approvals.size;
+  const wire = await connect({ tls: 'ssl-request' });
+  wire.send(query('delete from tasks where id = 70'), query("select 'behind'"));
+  const first = await approvals.nextQuestion(known);
+  await approvals.decide(first.id, grace, 'approve', '');
+  assert.deepEqual((await wire.cycle()).tags, ['DELETE 1']);
+  assert.deepEqual((await wire.cycle()).rows, [['behind']]);
+  known = approvals.size;
+  wire.send(query('delete from tasks where id = 71'));
+  await approvals.nextQuestion(known);
+  assert.equal((await wire.next()).name, 'NoticeResponse');
+  await wire.cancel();
+  assert.equal((await wire.cycle()).errors[0]?.['C'], '57014');
+  known = approvals.size;
+  wire.send(query('delete from tasks where id = 72'));
+  const last = await approvals.nextQuestion(known);
+  assert.equal((await wire.next()).name, 'NoticeResponse');
+  wire.destroy();
+  await stage.recorded((line) => line.sid === last.question.sid && line.type === 'session' && line['event'] === 'end');
+  assert.equal((await approvals.get(last.id))?.state, 'lost');
+  assert.equal(await left(), before - 1);
+});
+
 test('values are approved, and each Bind by itself; Parse and Describe pass', async () => {
   const wire = await connect();
   let known = approvals.size;

@@ -48,7 +48,7 @@ export interface AccessStage {
   environment(user: string, groups: readonly string[]): NodeJS.ProcessEnv;
   record(): RecordLine[];
   /** Lines of the record as soon as one passes `test`; they are written by the event loop of this process. */
-  recorded(test: (line: RecordLine) => boolean): Promise<RecordLine>;
+  recorded(test: (line: RecordLine) => boolean, limitMs?: number): Promise<RecordLine>;
   stop(): Promise<void>;
 }
 
@@ -109,12 +109,12 @@ export async function startAccessStage(options: AccessStageOptions = {}): Promis
         PGSSLMODE: 'disable',
       }),
       record,
-      async recorded(test) {
-        for (const deadline = Date.now() + 10_000; ; ) {
+      async recorded(test, limitMs = 10_000) {
+        for (const deadline = Date.now() + limitMs; ; ) {
           const found = record().find(test);
           if (found !== undefined) return found;
           if (Date.now() > deadline) throw new Error('no such line came into the record');
-          await new Promise((resolve) => setImmediate(resolve));
+          await new Promise((resolve) => setTimeout(resolve, 10));
         }
       },
       async stop() {

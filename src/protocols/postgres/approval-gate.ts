@@ -44,7 +44,7 @@ interface Held {
 }
 
 /** While nothing else is said to a client that waits, this often something is: else a peer that is gone might go unnoticed. */
-const BEAT_MS = 15_000;
+const BEAT_MS = 5_000;
 
 /**
  * Holds one operation of a session until its approval is decided. The client's stream stops there: what came before goes on,
@@ -118,6 +118,7 @@ export class ApprovalGate {
 
   #begin(decision: NeedsApproval, describe: () => HeldOperation): Ruling | null {
     const state = this.#state;
+    if (state.clientEnded) return this.#deny(decision, refused('lost', '', '57014', 'the client has gone', ''));
     // A client that sends statements into a copy gets the server's error, as it would without us.
     if (state.copyIn !== null) return this.#deny(decision, refused('not-asked', '', '42501', decision.message, decision.hint));
     // Only when everything before is answered is it certain what transaction this would run in.
