@@ -49,7 +49,8 @@ const securityHeaders: ApiReply['headers'] = [
   ['Strict-Transport-Security', 'max-age=31536000'],
   ['X-Content-Type-Options', 'nosniff'],
   ['X-Frame-Options', 'DENY'],
-  ['Referrer-Policy', 'no-referrer'],
+  // Not `no-referrer`: browsers would then send `Origin: null` with our own forms.
+  ['Referrer-Policy', 'same-origin'],
   ['Cross-Origin-Opener-Policy', 'same-origin'],
   ['Cache-Control', 'no-store'],
 ];

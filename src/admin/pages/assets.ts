@@ -1,4 +1,7 @@
-/** The two files that the pages load. */
+/** The files that the pages load. */
+
+/** A gate in a stream. */
+export const icon = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path fill="#0b57d0" d="M2 2h3v12H2zm9 0h3v12h-3zM6 2h4v6H6zm0 9h4v2H6z"/></svg>\n`;
 
 export const stylesheet = `:root { color-scheme: light dark; --line: #8884; --accent: #0b57d0; --bad: #b3261e; --good: #146c2e; }
 @media (prefers-color-scheme: dark) { :root { --accent: #a8c7fa; --bad: #f2b8b5; --good: #6dd58c; } }

@@ -22,6 +22,7 @@ export function page(status: number, { title, user, csrf, main }: PageOptions): 
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${title} - Sluice</title>
+<link rel="icon" href="/assets/sluice.svg">
 <link rel="stylesheet" href="/assets/sluice.css">
 <script src="/assets/sluice.js" defer></script>
 </head>

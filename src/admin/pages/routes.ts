@@ -7,7 +7,7 @@ import { decideApproval, findApproval, isRequester, listApprovals, rowBudgetOf }
 import { localPath, logout } from '../routes/login.ts';
 import { text } from '../schema.ts';
 import { detailPage, listPage } from './approvals.ts';
-import { script, stylesheet } from './assets.ts';
+import { icon, script, stylesheet } from './assets.ts';
 import { html } from './html.ts';
 import { page } from './layout.ts';
 
@@ -19,6 +19,7 @@ export function pageRoutes(authentication: Authentication): readonly Route[] {
   return [
     { ...page0('/', 'home'), access: 'open', handle: () => redirect('/approvals') },
     asset('/assets/sluice.css', 'text/css; charset=utf-8', stylesheet),
+    asset('/assets/sluice.svg', 'image/svg+xml', icon),
     asset('/assets/sluice.js', 'text/javascript; charset=utf-8', script),
     {
       ...page0('/login', 'loginPage'),

@@ -1,0 +1,172 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { chromium, type Page } from 'playwright-core';
+import { type ApiStage, questionOf, startApiStage } from '../support/api-stage.ts';
+import { requireClient } from '../support/clients.ts';
+
+/** The page that the address in a client's notice opens, in a real browser, with a log-in by a real provider. */
+
+const client = requireClient('chromium');
+const skip = client.skip === undefined ? {} : { skip: client.skip };
+
+let stage: ApiStage;
+const closing: (() => Promise<void> | void)[] = [];
+before(async () => {
+  if (client.path === undefined) return;
+  stage = await startApiStage();
+  stage.provider.accounts.set('sub-dana', { name: 'dana', groups: ['dba'] });
+  stage.provider.accounts.set('sub-bob', { name: 'bob', groups: ['developers'] });
+});
+after(async () => {
+  for (const close of closing.reverse()) await close();
+  if (client.path !== undefined) await stage.stop();
+});
+
+/** A browser of its own, that nobody has logged in with. Its profile is a fresh one, and goes with it. */
+async function newBrowser(javaScriptEnabled = true): Promise<{ page: Page; violations: string[] }> {
+  const browser = await chromium.launch({
+    ...(client.path === undefined ? {} : { executablePath: client.path }),
+    headless: true,
+    timeout: 30_000,
+    args: [
+      '--headless',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  });
+  closing.push(() => browser.close());
+  // The authority of the test is in no store that a browser looks into.
+  const context = await browser.newContext({ javaScriptEnabled, ignoreHTTPSErrors: true });
+  context.setDefaultTimeout(20_000);
+  const page = await context.newPage();
+  const violations: string[] = [];
+  page.on('console', (message) => {
+    if (message.type() === 'error' && message.location().url.startsWith(stage.url)) violations.push(message.text());
+  });
+  page.on('pageerror', (error) => violations.push(String(error)));
+  return { page, violations };
+}
+
+/** Opens a page of the gateway and logs in where it asks for it, as a person would: by the link, then by the provider's form. */
+async function openAs(page: Page, subject: string, path: string): Promise<void> {
+  stage.provider.loginAs = null;
+  await page.goto(`${stage.url}${path}`);
+  await page.getByRole('link', { name: 'Log in with company' }).click();
+  await page.locator('input[name=login]').fill(subject);
+  await page.getByRole('button', { name: 'Log in' }).click();
+  await page.waitForURL(`${stage.url}${path}`);
+}
+
+test('an approver opens the address, logs in, reads what it is about, and approves', skip, async () => {
+  const asked = await stage.access.approvals.ask(
+    questionOf({ name: 'bob', issuer: 'gw-1' }, { params: ['42'], objects: ['delete public.cards', 'select public.customers'] }),
+  );
+  const { page, violations } = await newBrowser();
+  await openAs(page, 'sub-dana', `/approvals/${asked.approval.id}`);
+
+  const text = await page.locator('main').innerText();
+  for (const shown of [
+    'bob',
+    '10.0.0.9:4000',
+    'payments as read-write',
+    'destructive.delete',
+    'delete public.cards',
+    'select public.customers',
+    'about 3',
+  ])
+    assert.ok(text.includes(shown), `${shown} is not on the page`);
+  assert.equal(await page.locator('#statement').innerText(), "delete from cards where number = '************1111'");
+  assert.equal(await page.getByLabel('Values').innerText(), '42');
+
+  await page.getByLabel('Reason').fill('the ticket says so');
+  await page.getByLabel('Most rows it may touch').fill('3');
+  await page.getByRole('button', { name: 'Approve' }).click();
+  await page.locator('#votes').waitFor();
+  const outcome = await asked.outcome;
+  assert.equal(outcome.state, 'approved');
+  assert.equal(outcome.approval.rowBudget, 3);
+  assert.deepEqual(
+    outcome.approval.votes.map(({ approver, issuer, decision, reason }) => [approver, issuer, decision, reason]),
+    [['dana', stage.provider.issuer, 'approve', 'the ticket says so']],
+  );
+  assert.match(await page.locator('#votes').innerText(), /^dana for dba: approve, .*: the ticket says so$/);
+
+  // History has it.
+  await page.getByRole('link', { name: 'All approvals' }).click();
+  const history = page.getByRole('region', { name: 'History' });
+  assert.match(await history.innerText(), /bob\s+payments as read-write\s+delete public\.cards and 1 more\s+approved/);
+  // No script or style but our own, and no error of theirs.
+  assert.deepEqual(violations, []);
+});
+
+test('without scripts and with the keyboard alone it is denied just as well', skip, async () => {
+  const asked = await stage.access.approvals.ask(questionOf({ name: 'bob', issuer: 'gw-1' }));
+  const { page } = await newBrowser(false);
+  await openAs(page, 'sub-dana', `/approvals/${asked.approval.id}`);
+  await page.getByLabel('Reason').focus();
+  await page.keyboard.type('not on a Friday');
+  // Row budget, Approve, Deny.
+  for (let i = 0; i < 3; i++) await page.keyboard.press('Tab');
+  assert.equal(await page.locator(':focus').innerText(), 'Deny');
+  await page.keyboard.press('Enter');
+  await page.locator('#votes').waitFor();
+  assert.equal((await asked.outcome).state, 'denied');
+  assert.match(await page.locator('#state').innerText(), /denied/);
+  assert.equal(await page.getByRole('button', { name: 'Approve' }).count(), 0);
+});
+
+test('the page of a request that is decided elsewhere shows it by itself', skip, async () => {
+  const asked = await stage.access.approvals.ask(questionOf({ name: 'bob', issuer: 'gw-1' }));
+  const { page } = await newBrowser();
+  await openAs(page, 'sub-dana', `/approvals/${asked.approval.id}`);
+  const by = questionOf({ name: 'dora', issuer: 'gw-1' }).principal;
+  await stage.access.approvals.decide(asked.approval.id, { ...by, groups: ['dba'] }, 'deny', 'seen by another');
+  await page.locator('#state[data-state=denied]').waitFor();
+  assert.match(await page.locator('#votes').innerText(), /dora/);
+});
+
+test('whoever is not asked sees no form, and the requester never decides', skip, async () => {
+  const asked = await stage.access.approvals.ask(questionOf({ name: 'eve', issuer: 'gw-1' }));
+  const { page } = await newBrowser();
+  await openAs(page, 'sub-bob', '/approvals');
+  await page.goto(`${stage.url}/approvals/${asked.approval.id}`);
+  assert.match(await page.locator('main').innerText(), /Not found/);
+  const own = await stage.access.approvals.ask(
+    questionOf(
+      { name: 'bob', issuer: stage.provider.issuer },
+      { principal: { ...questionOf({ name: 'bob', issuer: stage.provider.issuer }).principal, subject: 'sub-bob' } },
+    ),
+  );
+  await page.goto(`${stage.url}/approvals/${own.approval.id}`);
+  assert.match(await page.locator('#why-not').innerText(), /You asked for it yourself/);
+  assert.equal(await page.getByRole('button', { name: 'Approve' }).count(), 0);
+  // The log-out ends it.
+  await page.getByRole('button', { name: 'Log out' }).click();
+  await page.waitForURL(`${stage.url}/login`);
+  await page.goto(`${stage.url}/approvals`);
+  await page.waitForURL(`${stage.url}/login?back=%2Fapprovals`);
+});
+
+test('every control of the page has a name, and the order of headings has no gaps', skip, async () => {
+  const asked = await stage.access.approvals.ask(questionOf({ name: 'bob', issuer: 'gw-1' }));
+  const { page } = await newBrowser();
+  await openAs(page, 'sub-dana', `/approvals/${asked.approval.id}`);
+  const unnamed = await page.evaluate(() =>
+    [...document.querySelectorAll('input:not([type=hidden]), button, a')]
+      .filter((element) => {
+        const labels = element instanceof HTMLInputElement ? [...(element.labels ?? [])].map((label) => label.textContent).join('') : '';
+        return `${labels}${element.textContent}${element.getAttribute('aria-label') ?? ''}`.trim() === '';
+      })
+      .map((element) => element.outerHTML),
+  );
+  assert.deepEqual(unnamed, []);
+  const levels = await page.evaluate(() => [...document.querySelectorAll('h1, h2, h3')].map(({ tagName }) => tagName));
+  assert.equal(levels[0], 'H1');
+  assert.equal(levels.filter((level) => level === 'H1').length, 1);
+  assert.equal(await page.evaluate(() => document.documentElement.lang), 'en');
+});
