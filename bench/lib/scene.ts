@@ -150,7 +150,7 @@ function configOf(resource: Resource, policies: string, output: 'full' | 'none')
     policies,
     resources: [resource],
     store: 'embedded',
-    identity: { oidc: [], saml: [], tokenSeconds: 3600, idleSeconds: 0 },
+    identity: { oidc: [], saml: [], mfaClasses: [], tokenSeconds: 3600, idleSeconds: 0 },
     access: {
       approvals: { timeoutSeconds: 60, inTransaction: 'retry', retrySeconds: 60, webhook: null },
       grants: { maxSeconds: 3600, breakGlassGroups: [] },

@@ -9,6 +9,8 @@ export interface Io {
   readonly now: () => number;
   /** Resolves when the process is asked to end. */
   readonly stopped: () => Promise<void>;
+  /** Calls `fn` when the process is asked to read its files anew (SIGHUP), which then no longer ends it. */
+  readonly onReload?: (fn: () => void) => void;
 }
 
 /** 0: done. 1: failed, the reason is on stderr. 2: called wrongly. 3: people said no. 4: nobody said anything in time. */

@@ -67,6 +67,9 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? 0 : 1);
 });
 
+/** Somebody wants SIGHUP for reading files anew. */
+let reloads = false;
+
 const io: Io = {
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),
@@ -75,13 +78,14 @@ const io: Io = {
   async stopped() {
     const taken = new AbortController();
     const { signal } = taken;
-    await Promise.race(
-      [once(process, 'SIGTERM', { signal }), once(process, 'SIGINT', { signal }), once(process, 'SIGHUP', { signal })].map((one) =>
-        one.catch(() => {}),
-      ),
-    );
+    const signals = reloads ? (['SIGTERM', 'SIGINT'] as const) : (['SIGTERM', 'SIGINT', 'SIGHUP'] as const);
+    await Promise.race(signals.map((name) => once(process, name, { signal }).catch(() => {})));
     // Without our handlers a second signal ends the process at once.
     taken.abort();
+  },
+  onReload(fn) {
+    reloads = true;
+    process.on('SIGHUP', fn);
   },
 };
 

@@ -25,7 +25,7 @@ export function readStore(place: Place, context: Context): string {
 }
 
 export function readIdentity(place: Place, context: Context): IdentityConfig {
-  const f = place.fields(['oidc', 'saml', 'token_ttl', 'idle']);
+  const f = place.fields(['oidc', 'saml', 'mfa_classes', 'token_ttl', 'idle']);
   const oidc = f.oidc.items().map((item) => readOidc(item, context));
   const saml = f.saml.items().map((item) => readSaml(item, context));
   const names = new Set<string>();
@@ -33,7 +33,13 @@ export function readIdentity(place: Place, context: Context): IdentityConfig {
     if (names.has(name)) (i < oidc.length ? f.oidc : f.saml).problem(`the name ${name} is taken by an earlier provider`);
     names.add(name);
   }
-  return { oidc, saml, tokenSeconds: seconds(f.token_ttl, 8 * 3600) ?? 8 * 3600, idleSeconds: seconds(f.idle, 15 * 60, 'never') ?? 0 };
+  return {
+    oidc,
+    saml,
+    mfaClasses: f.mfa_classes.items().map((item) => item.text()),
+    tokenSeconds: seconds(f.token_ttl, 8 * 3600) ?? 8 * 3600,
+    idleSeconds: seconds(f.idle, 15 * 60, 'never') ?? 0,
+  };
 }
 
 function readOidc(place: Place, context: Context): OidcProviderConfig {

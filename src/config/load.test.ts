@@ -188,7 +188,7 @@ test('identity, access and API have their defaults, and the API an address of it
   const { config } = parseConfig(minimal.replace('listeners: { ', 'listeners: { https: 127.0.0.1:8443, '), '/s.yaml', { protocols });
   assert.deepEqual(config.api, { address: { host: '127.0.0.1', port: 8443 }, url: 'https://127.0.0.1:8443' });
   assert.equal('https' in config.listeners, false);
-  assert.deepEqual(config.identity, { oidc: [], saml: [], tokenSeconds: 28_800, idleSeconds: 900 });
+  assert.deepEqual(config.identity, { oidc: [], saml: [], mfaClasses: [], tokenSeconds: 28_800, idleSeconds: 900 });
   assert.equal(config.access.approvals.timeoutSeconds, 900);
   assert.equal(config.resources[0]?.accounts.get('read-only')?.groups, null);
 });

@@ -41,6 +41,8 @@ export interface Config {
 export interface IdentityConfig {
   readonly oidc: readonly OidcProviderConfig[];
   readonly saml: readonly SamlProviderConfig[];
+  /** Values of `acr` that stand for several factors with these providers. */
+  readonly mfaClasses: readonly string[];
   /** Life of the tokens issued after a log-in in the browser, s. */
   readonly tokenSeconds: number;
   /** A person's session that is idle for so long ends, s; 0: never. */

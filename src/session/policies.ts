@@ -1,10 +1,16 @@
 import type { Events } from '../access/model.ts';
 import type { Config } from '../config/model.ts';
+import type { EngineOptions } from '../policy/engine.ts';
 import { PolicyReloader, type ReloadOutcome } from '../policy/reload.ts';
 import type { ProtocolLog } from '../protocols/protocol.ts';
 import { vocabularies } from '../protocols/registry.ts';
 import { jsonString } from '../recording/json.ts';
 import type { Recorder } from '../recording/model.ts';
+
+/** What the configuration says that policies are checked against and decided with. */
+export function engineOptions(config: Pick<Config, 'resources' | 'identity'>): EngineOptions {
+  return { resources: config.resources.map(({ name }) => name), mfaClasses: config.identity.mfaClasses };
+}
 
 /** Lines of problems that go into the record; all of them are in the log. */
 const RECORDED_PROBLEMS = 20;
@@ -22,7 +28,7 @@ export class GatewayPolicies {
     this.#reloader = new PolicyReloader({
       dir: config.policies,
       vocabularies,
-      engine: { resources: config.resources.map((resource) => resource.name) },
+      engine: engineOptions(config),
       onOutcome: (outcome) => this.#tell(outcome),
     });
   }

@@ -18,3 +18,15 @@ test('a gateway started twice says that its address is taken, and leaves no chai
     await gateway.stop();
   }
 });
+
+test('SIGHUP has the policies read anew and does not end the gateway, SIGTERM does', async () => {
+  const gateway = await startGateway({ resources, env: { PW: 'x' } });
+  try {
+    process.kill(gateway.pid, 'SIGHUP');
+    // The log is another process's: it shows when it is written.
+    while (!gateway.log().includes('policies unchanged')) await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(await gateway.kill('SIGTERM'), 0);
+  } finally {
+    await gateway.stop();
+  }
+});

@@ -49,6 +49,7 @@ export function oidcConfig(change: Partial<OidcProviderConfig> & Pick<OidcProvid
 export const identityConfig = (change: Partial<IdentityConfig> = {}): IdentityConfig => ({
   oidc: [],
   saml: [],
+  mfaClasses: [],
   tokenSeconds: 8 * 3600,
   idleSeconds: 900,
   ...change,

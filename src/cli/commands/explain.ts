@@ -7,6 +7,7 @@ import { type CedarEngine, loadPolicies, type PolicySummary } from '../../policy
 import type { Decision, Principal } from '../../policy/model.ts';
 import type { Explanation } from '../../protocols/explain.ts';
 import { protocols, vocabularies } from '../../protocols/registry.ts';
+import { engineOptions } from '../../session/policies.ts';
 import { type Arguments, type Command, type ExitCode, type Io, UsageError } from '../command.ts';
 import { configDetails, configOf, configOption } from '../config-option.ts';
 import { visible } from '../terminal.ts';
@@ -75,9 +76,7 @@ export const explain: Command = {
       credential: { kind: 'explain', id: '', expiresAt: 0 },
       claims: args.flag('mfa') ? { amr: ['mfa'] } : {},
     };
-    const policy = loadPolicies(config.policies, vocabularies, basename(config.policies), {
-      resources: config.resources.map((one) => one.name),
-    });
+    const policy = loadPolicies(config.policies, vocabularies, basename(config.policies), engineOptions(config));
     try {
       const report = await reportOf({ config, policy, principal, resource, account: args.text('account') ?? null, statement, io, args });
       io.out(args.flag('json') ? `${JSON.stringify(report)}\n` : textOf(report));

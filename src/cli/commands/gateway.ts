@@ -11,7 +11,8 @@ export const gateway: Command = {
     configDetails,
     `  --log-level L   least level to log: ${logLevels.join(', ')}`,
     '',
-    'Prints the line "ready" on stdout once every listener is open; logs JSON lines to stderr. A second signal ends it at once.',
+    'Prints the line "ready" on stdout once every listener is open; logs JSON lines to stderr. SIGHUP reads the policies anew,',
+    'which changed files do by themselves as well. A second SIGTERM or SIGINT ends it at once.',
   ].join('\n'),
   async run(args: Arguments, io: Io): Promise<ExitCode> {
     const level = logLevels.find((name) => name === args.text('log-level'));
@@ -21,8 +22,12 @@ export const gateway: Command = {
     for (const warning of warnings) log.warn('configuration', { warning });
     // Loaded only here: the other commands need no worker threads and no listeners.
     const { startGateway } = await import('../../session/gateway.ts');
+    // From here on a hang-up does not end it, whenever it comes.
+    let reload = (): void => {};
+    io.onReload?.(() => reload());
     const stopped = io.stopped();
     const running = await startGateway(config, { log });
+    reload = () => void running.reloadPolicies();
     io.out('ready\n');
     await stopped;
     log.info('draining');
