@@ -1,7 +1,5 @@
 import type { LiveSession } from '../../access/model.ts';
 import type { Principal } from '../../policy/model.ts';
-import { jsonString } from '../../recording/json.ts';
-import { byMembers, recorded } from '../authorization.ts';
 import { refuse } from '../errors.ts';
 import { json } from '../http.ts';
 import type { Route } from '../route.ts';
@@ -36,16 +34,13 @@ export const sessionRoutes: readonly Route[] = [
     replies: { 200: { description: 'it was told to end', schema: object({ killed: boolean }) } },
     async handle(call) {
       const { reason = '' } = call.body as { readonly reason?: string };
-      const { access, recorder, mask } = call.services;
+      const { access, mask } = call.services;
       const sid = call.params['sid'] ?? '';
       const session = access.live.list().find((one) => one.sid === sid);
       // One of another gateway: whose it is cannot be told here.
       if (session === undefined || !isOwn(call.principal, session)) call.must('session.kill', session?.target.resource ?? '');
-      const why = mask(reason);
-      const by = byMembers(call.principal, call.request.source);
-      recorder.append('config', '', `"event":"session.kill","session":${jsonString(sid)},${by},"reason":${jsonString(why)}`);
-      await recorded(call.services);
-      if (!(await access.live.kill(sid, call.principal, why))) throw refuse('not_found', 'no gateway has an open session of that id');
+      if (!(await access.live.kill(sid, call.principal, mask(reason))))
+        throw refuse('not_found', 'no gateway has an open session of that id');
       return json(200, { killed: true });
     },
   },
