@@ -289,6 +289,28 @@ test('in a transaction: refused at once, and once approved it runs once, exactly
   await wire.end();
 });
 
+test('an approval holds for one search_path, which approvers see', async () => {
+  const retry = { parameters: { options: '-c sluice.approval=retry' } };
+  const wire = await connect(retry);
+  const text = 'delete from tasks where id = 80';
+  const known = approvals.size;
+  assert.equal((await wire.query(text)).errors[0]?.['C'], '42501');
+  const { id, question } = await approvals.nextQuestion(known);
+  assert.equal(question.statement, text);
+  await approvals.decide(id, grace, 'approve', '');
+  await wire.query('set search_path = other, public');
+  assert.equal((await wire.query(text)).errors[0]?.['C'], '42501');
+  const elsewhere = await approvals.nextQuestion(known + 1);
+  assert.equal(elsewhere.question.statement, `${text}\n-- under search_path other, public`);
+  await wire.query('reset search_path');
+  wire.send(parse({ text: 'set search_path = other, public' }), bind(), execute(), parse({ text }), bind(), execute(), sync());
+  const sneaked = await wire.cycle();
+  assert.match(sneaked.errors[0]?.['M'] ?? '', /settings were changed before it/);
+  assert.equal((await approvals.get(id))?.state, 'approved');
+  assert.deepEqual((await wire.query(text)).tags, ['DELETE 1']);
+  await wire.end();
+});
+
 test('a driver that cannot wait asks for retry by a start-up option, which the server never sees', async () => {
   const wire = await connect({ parameters: { options: '-c sluice.approval=retry -c statement_timeout=12345' } });
   const known = approvals.size;

@@ -121,6 +121,11 @@ export class ApprovalGate {
     if (state.clientEnded) return this.#deny(decision, refused('lost', '', '57014', 'the client has gone', ''));
     // A client that sends statements into a copy gets the server's error, as it would without us.
     if (state.copyIn !== null) return this.#deny(decision, refused('not-asked', '', '42501', decision.message, decision.hint));
+    // The approval holds for the search_path, which the server reports at the end of the group.
+    if (state.groupSettings) {
+      const message = 'it needs approval, and settings were changed before it in the same pipeline';
+      return this.#deny(decision, refused('not-asked', '', '42501', message, 'send Sync after changing settings'));
+    }
     // Only when everything before is answered is it certain what transaction this would run in.
     if (state.replies.length > 0) return null;
     if (state.transaction === 0x45) {

@@ -25,6 +25,8 @@ export interface Classified {
   readonly barrier: boolean;
   /** Names or fills protected columns: its literals and bind values are covered in the record. */
   readonly sensitive: boolean;
+  /** May change settings, the search_path among them. */
+  readonly settings: boolean;
   /** May change the catalog. */
   readonly ddl: boolean;
   /** The text, where the lineage still has to be read from it; released texts cannot be analysed again. */
@@ -43,6 +45,8 @@ export interface KnownPlan {
 }
 
 const DDL: ReadonlySet<string> = new Set(['create', 'alter', 'drop', 'comment', 'refresh', 'do', 'call', 'load', 'other', 'truncate']);
+/** Statements that can change settings without naming one; what EXECUTE runs may. */
+const SETTINGS: ReadonlySet<string> = new Set(['set', 'reset', 'discard', 'execute', 'commit', 'rollback', 'savepoint']);
 const NAME_TABLE: ReadonlySet<string> = new Set(['prepare', 'execute', 'deallocate', 'discard']);
 /** Shapes and texts are remembered up to this many bytes of text per scope. */
 const CACHE_BYTES = 32 * 1024 * 1024;
@@ -289,6 +293,7 @@ export class Classifier {
       members,
       barrier: statements.some((statement) => NAME_TABLE.has(statement.kind)),
       sensitive,
+      settings: statements.some((statement) => SETTINGS.has(statement.kind) || statement.settings.length > 0 || statement.dynamicSettings),
       ddl: statements.some((statement) => DDL.has(statement.kind)),
       text,
       lineageVersion: 0,

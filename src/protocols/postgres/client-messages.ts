@@ -77,6 +77,7 @@ export class ClientMessages {
           this.#expect({ kind: 'sync' });
           state.group++;
           state.groupWork = false;
+          state.groupSettings = false;
         }
         break;
       case Front.CopyData:
@@ -160,6 +161,7 @@ export class ClientMessages {
     const named = this.#sqlNames(classified, decision, bytes.subarray(at + 5, end - 1));
     const op = this.#record.intent(members);
     this.#state.groupWork = false;
+    this.#state.groupSettings = false;
     if (ruling?.kind === 'allow' && ruling.budget !== null) {
       op.budget = ruling.budget;
       if (form === 'steps') {
@@ -400,6 +402,7 @@ export class ClientMessages {
     // How many rows a write came to is known when it is done: its Sync waits, so that too many are rolled back.
     if (budget !== null) state.barrier = true;
     state.groupWork = true;
+    if (portal.classified.settings) state.groupSettings = true;
     if (portal.executed || op === null) {
       op = this.#record.intent(`"kind":"execute","stmt":${portal.statement?.line ?? 0},"again":${portal.op?.seq ?? 0}`);
       op.budget = budget;

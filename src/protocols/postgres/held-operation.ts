@@ -10,10 +10,19 @@ import type { Statement } from './statements.ts';
  * server reports it, the search_path that its names go by.
  */
 
+/** PostgreSQL's own default. */
+const USUAL_PATH = '"$user", public';
+
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value), 'utf8');
 
 function names(state: SessionState): Buffer {
   return Buffer.from(state.parameters.get('search_path') ?? '', 'utf8');
+}
+
+/** Where names lead elsewhere than usual, approvers have to know. */
+function underPath(state: SessionState): string {
+  const path = state.parameters.get('search_path') ?? USUAL_PATH;
+  return path === USUAL_PATH ? '' : `\n-- under search_path ${state.services.masker.string(path.slice(0, 1024))}`;
 }
 
 /** @param shown its text as the record has it, as a JSON string. @param prepared for EXECUTE: what it runs. */
@@ -30,7 +39,7 @@ export function heldQuery(
   const held = {
     action: classified.action,
     statements: classified.statements,
-    statement: JSON.parse(shown) as string,
+    statement: `${JSON.parse(shown) as string}${underPath(state)}`,
     params: [],
     exact: [Buffer.from('query'), names(state), own],
     members,
@@ -68,7 +77,7 @@ export function heldBind(
   return {
     action: statement.classified.action,
     statements: statement.classified.statements,
-    statement: maskedText(record, statement, exact.text),
+    statement: `${maskedText(record, statement, exact.text)}${underPath(state)}`,
     params: shownParams(params),
     exact: [Buffer.from('bind'), names(state), exact.text, json([exact.types, bind.formats, lengths]), Buffer.concat(values)],
     members,

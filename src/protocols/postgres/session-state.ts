@@ -46,6 +46,8 @@ export class SessionState {
   group = 1;
   /** Something was executed in this sync group: the server has a transaction open, if only until Sync. */
   groupWork = false;
+  /** Settings were changed in this sync group: the server reports them only at its end. */
+  groupSettings = false;
   /** Transaction status as the last ReadyForQuery gave it: I, T or E. */
   transaction = 0x49;
   /** The server waits for CopyData: Sync and Flush are ignored by it until the copy ends. */
