@@ -156,3 +156,10 @@ test('nobody gets in without a token, and without a permit only where things are
     });
   }
 });
+
+test('a port that is taken is an error that says so', async () => {
+  const { hostname, port } = new URL(stage.url);
+  await assert.rejects(startApiStage({ sections: { listeners: { postgres: '127.0.0.1:6543', https: `${hostname}:${port}` } } }), {
+    code: 'listen_failed',
+  });
+});
