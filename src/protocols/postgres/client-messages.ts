@@ -15,7 +15,7 @@ import { cstringEnd, describePortal, errorResponse, Front } from './messages.ts'
 import type { PgOperation } from './operation.ts';
 import { type ExpectedReply, expected } from './replies.ts';
 import type { SessionState } from './session-state.ts';
-import type { Portal, Statement, Undo } from './statements.ts';
+import { type Portal, queryPortal, type Statement, type Undo, undescribed } from './statements.ts';
 
 type Reply = Partial<ExpectedReply> & Pick<ExpectedReply, 'kind'>;
 
@@ -485,27 +485,4 @@ function refusalIn(decision: Decision, ruling: Ruling | null, runsNothing: boole
   return { decision, substitute: denialResponse(decision) };
 }
 
-/** A Describe that the server skipped has described nothing. */
-const undescribed = (portal: Portal): Undo => ({
-  undo: () => {
-    portal.described = portal.plan !== null;
-  },
-});
-
 const missing = (code: string, text: string): Buffer => errorResponse({ severity: 'ERROR', code, message: text });
-
-/** A simple query is its own portal: its RowDescriptions give it a plan. */
-function queryPortal(classified: Classified): Portal {
-  return {
-    name: '',
-    statement: null,
-    classified,
-    op: null,
-    executed: true,
-    described: true,
-    plan: null,
-    started: false,
-    pending: 0,
-    closed: false,
-  };
-}

@@ -44,6 +44,29 @@ export interface Undo {
   undo(): void;
 }
 
+/** A simple query is its own portal: its RowDescriptions give it a plan. */
+export function queryPortal(classified: Classified): Portal {
+  return {
+    name: '',
+    statement: null,
+    classified,
+    op: null,
+    executed: true,
+    described: true,
+    plan: null,
+    started: false,
+    pending: 0,
+    closed: false,
+  };
+}
+
+/** A Describe that the server skipped has described nothing. */
+export const undescribed = (portal: Portal): Undo => ({
+  undo: () => {
+    portal.described = portal.plan !== null;
+  },
+});
+
 /**
  * The names a client can refer to, as the server will see them when it comes to the message. Within one sync group a
  * change holds at once: if the server refuses it, it skips the rest of the group too, and `undo` takes it back. A
