@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
-import { inspectConfig, parseConfig } from '../src/config/load.ts';
+import { parseConfig } from '../src/config/load.ts';
 import type { Config } from '../src/config/model.ts';
 import { protocols } from '../src/protocols/registry.ts';
 
@@ -108,6 +108,16 @@ test('the table of commands in the README has every command, and no other', () =
     });
   });
   assert.deepEqual(listed.sort(), commands.sort());
+});
+
+test('ARCHITECTURE.md gives the layers in the order in which they are checked', () => {
+  const checked = [...read('scripts/layers.ts').matchAll(/^ {2}(\w+): \[/gm)].map(([, name = '']) => name);
+  const said = /in the order of `([^`]+)`/.exec(read('ARCHITECTURE.md'))?.[1] ?? '';
+  const base = ['errors', 'log', 'native'];
+  assert.deepEqual(
+    said.split(/,\s+/),
+    checked.filter((name) => !base.includes(name)),
+  );
 });
 
 test('links between the documents lead somewhere', () => {
