@@ -1,13 +1,18 @@
+/** Controls, what has no width, and what reorders. */
+const deceiving = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
+
 /**
  * Text from a record, for a terminal: control characters are shown and not obeyed, since what a statement or a row holds
  * could otherwise move the cursor, retitle the window or hide a line from the auditor. Line breaks and tabs stay when `lines`.
  */
 export function visible(text: string, lines = false): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what this is about
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, (char) => {
+  return (lines ? text.replace(/\r\n/g, '\n') : text).replace(deceiving, (char) => {
     if (lines && (char === '\n' || char === '\t')) return char;
+    // A lone one ends a comment as a line break does.
+    if (lines && char === '\r') return '\\u000d\n';
     if (char === '\n' || char === '\r' || char === '\t') return ' ';
-    return `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;
+    const hex = (char.codePointAt(0) ?? 0).toString(16);
+    return `\\u${hex.length > 4 ? `{${hex}}` : hex.padStart(4, '0')}`;
   });
 }
 

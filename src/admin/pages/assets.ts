@@ -23,6 +23,7 @@ dt { font-weight: 600; }
 dd { margin: 0; overflow-wrap: anywhere; }
 ul.plain { list-style: none; margin: 0; padding: 0; }
 pre { overflow-x: auto; padding: .8rem; border: 1px solid var(--line); border-radius: .4rem; white-space: pre-wrap; overflow-wrap: anywhere; }
+pre, code { direction: ltr; unicode-bidi: bidi-override; }
 input { font: inherit; padding: .4rem; width: 100%; max-width: 32rem; }
 button { font: inherit; padding: .5rem 1.4rem; border-radius: .4rem; border: 1px solid var(--good); background: var(--good); color: Canvas; cursor: pointer; }
 button.deny { border-color: var(--bad); background: var(--bad); }

@@ -23,14 +23,18 @@ function render(part: Part): string {
 
 const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 
+/** Controls, what has no width, what reorders, and what a browser takes for a line break where the target takes none. */
+const deceiving = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
+
 /**
  * Also shows what would hide or reorder text: a statement that an approver reads must be the one that runs. Line breaks and
- * tabs stay.
+ * tabs stay; a lone carriage return ends a comment as a line break does, so it is seen as both.
  */
 function escaped(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what this is about
-  const visible = text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g, (char) =>
-    char === '\r' ? '' : `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  const visible = text.replace(/\r\n/g, '\n').replace(deceiving, (char) => {
+    if (char === '\n' || char === '\t') return char;
+    const hex = (char.codePointAt(0) ?? 0).toString(16);
+    return `\\u${hex.length > 4 ? `{${hex}}` : hex.padStart(4, '0')}${char === '\r' ? '\n' : ''}`;
+  });
   return visible.replace(/[&<>"']/g, (char) => entities[char] ?? char);
 }
