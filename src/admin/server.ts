@@ -31,6 +31,13 @@ export interface RunningApi {
   close(): Promise<void>;
 }
 
+/**
+ * LIBUS_LISTEN_EXCLUSIVE_PORT. Without it a second gateway on the same port would get half of the connections and no error. The types
+ * know the option only without a host.
+ */
+const EXCLUSIVE_PORT = 1;
+type ListenWithOptions = (host: string, port: number, options: number, opened: (socket: us_listen_socket | false) => void) => void;
+
 const eventsPath = '/api/v1/events';
 /** How long requests under way may take when it closes. */
 const GRACE_MS = 2000;
@@ -63,11 +70,13 @@ export async function startApi(services: ApiServices): Promise<RunningApi> {
       return answer;
     }),
   );
-  const socket = await new Promise<us_listen_socket | false>((resolve) =>
-    app.listen(address.host, address.port, (opened) => void resolve(opened)),
-  );
+  const socket = await new Promise<us_listen_socket | false>((resolve) => {
+    (app.listen as unknown as ListenWithOptions).call(app, address.host, address.port, EXCLUSIVE_PORT, resolve);
+  });
   if (socket === false) {
     counts.close();
+    // It would keep the process from ending.
+    app.close();
     throw failure('listen_failed', `the API cannot listen on ${address.host}:${address.port}; is the port taken?`);
   }
   const port = us_socket_local_port(socket);
