@@ -12,6 +12,9 @@ test('what ends a comment for the target ends a line for whoever reads', () => {
 });
 
 test('what hides or reorders is shown', () => {
-  assert.equal(html`${'a\u00adb\u061cc\u180ed\u3164e\u202ef\u{e0041}g\0'}`.text, 'a\\u00adb\\u061cc\\u180ed\\u3164e\\u202ef\\u{e0041}g\\u0000');
+  assert.equal(
+    html`${'a\u00adb\u061cc\u180ed\u3164e\u202ef\u{e0041}g\0'}`.text,
+    'a\\u00adb\\u061cc\\u180ed\\u3164e\\u202ef\\u{e0041}g\\u0000',
+  );
   assert.equal(html`${'Zoë 決済 <b> "&'}`.text, 'Zoë 決済 &lt;b&gt; &quot;&amp;');
 });
