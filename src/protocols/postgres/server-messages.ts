@@ -116,6 +116,7 @@ export class ServerMessages {
       }
       case Back.ReadyForQuery:
         this.#readyForQuery(bytes[at + 5] ?? 0x49);
+        if (head?.ours === true) return;
         break;
       case Back.ParameterStatus:
         this.#parameterStatus(bytes, at, end, out);
@@ -411,7 +412,8 @@ export class ServerMessages {
     this.#copyOut = null;
     state.copyIn = null;
     head?.undo?.undo();
-    if (head === undefined || head.kind === 'query') return;
+    // A commit that failed at Sync (a deferred constraint) skips nothing: what comes next is its own ReadyForQuery.
+    if (head === undefined || head.kind === 'query' || head.kind === 'sync') return;
     if (op?.syncHeld === true) this.#endSteps(false);
     this.#skipToSync();
   }
