@@ -1,8 +1,10 @@
-//! The C entry points of `libpg_query` that this crate calls itself: the `pg_query` crate's own wrappers drop the position
-//! of a syntax error, and walk the tree once more for lists that we do not use.
+//! The C side (`csrc/tree.c`): PostgreSQL's own grammar, and its tree as a list of items.
 
-use std::ffi::{CStr, CString, c_char, c_int};
-use std::ptr::NonNull;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr::{self, NonNull};
+
+// Links the C library that `csrc/tree.c` calls.
+use pg_query as _;
 
 #[repr(C)]
 struct PgQueryError {
@@ -14,35 +16,83 @@ struct PgQueryError {
     context: *mut c_char,
 }
 
+/// Numbers of `SluiceKind` in `csrc/tree.c`.
+pub mod kind {
+    pub const STATEMENT: u16 = 0;
+    pub const NODE: u16 = 1;
+    pub const LIST: u16 = 2;
+    pub const NULL: u16 = 3;
+    pub const INTEGER: u16 = 4;
+    pub const BOOLEAN: u16 = 5;
+    pub const STRING: u16 = 6;
+    pub const CONSTANT_NULL: u16 = 7;
+    pub const CONSTANT_INTEGER: u16 = 8;
+    pub const CONSTANT_FLOAT: u16 = 9;
+    pub const CONSTANT_BOOLEAN: u16 = 10;
+    pub const CONSTANT_STRING: u16 = 11;
+    pub const CONSTANT_BIT_STRING: u16 = 12;
+}
+
+/// One item of a tree; see `SluiceItem` in `csrc/tree.c`.
 #[repr(C)]
-#[derive(Clone, Copy)]
-struct PgQueryProtobuf {
-    len: usize,
-    data: *mut c_char,
+pub struct Item {
+    field: *const c_char,
+    text: *const c_char,
+    /// The number; of a node its fields, of a list its elements that follow; of a statement its start.
+    pub number: i64,
+    /// Length of the text; of a statement its own.
+    pub length: u32,
+    field_length: u16,
+    /// One of [`kind`].
+    pub kind: u16,
+}
+
+impl Item {
+    /// Name of the field that holds this; "" in a list.
+    pub fn field(&self) -> &'static str {
+        // SAFETY: C takes names of fields from its own string literals, which are ASCII.
+        unsafe { text_of(self.field, self.field_length.into()) }
+    }
+
+    /// Of a node, its kind.
+    pub fn node_kind(&self) -> Option<&'static str> {
+        // SAFETY: C takes kinds of nodes from its own string literals, which are ASCII.
+        (self.kind == kind::NODE).then(|| unsafe { text_of(self.text, self.length as usize) })
+    }
+
+    /// The text of a string or a constant; None when it is not UTF-8.
+    pub fn text(&self) -> Option<&str> {
+        if self.text.is_null() || self.kind == kind::STATEMENT {
+            return Some("");
+        }
+        // SAFETY: `length` bytes lie at `text`, which live as long as the tree that lends this item.
+        let bytes = unsafe { std::slice::from_raw_parts(self.text.cast::<u8>(), self.length as usize) };
+        std::str::from_utf8(bytes).ok()
+    }
+}
+
+/// # Safety
+/// `length` bytes of UTF-8 lie at `text` for good, or it is null.
+unsafe fn text_of(text: *const c_char, length: usize) -> &'static str {
+    if text.is_null() {
+        return "";
+    }
+    // SAFETY: as this function's own.
+    unsafe { std::str::from_utf8_unchecked(std::slice::from_raw_parts(text.cast::<u8>(), length)) }
 }
 
 #[repr(C)]
-#[derive(Clone, Copy)]
-struct PgQueryProtobufParseResult {
-    parse_tree: PgQueryProtobuf,
-    stderr_buffer: *mut c_char,
+struct SluiceTree {
+    items: *const Item,
+    count: usize,
     error: *mut PgQueryError,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct PgQueryFingerprintResult {
-    fingerprint: u64,
-    fingerprint_str: *mut c_char,
     stderr_buffer: *mut c_char,
-    error: *mut PgQueryError,
+    context: *mut c_void,
 }
 
 unsafe extern "C" {
-    fn pg_query_parse_protobuf(input: *const c_char) -> PgQueryProtobufParseResult;
-    fn pg_query_free_protobuf_parse_result(result: PgQueryProtobufParseResult);
-    fn pg_query_fingerprint(input: *const c_char) -> PgQueryFingerprintResult;
-    fn pg_query_free_fingerprint_result(result: PgQueryFingerprintResult);
+    fn sluice_tree_parse(text: *const c_char, most: usize, tree: *mut SluiceTree);
+    fn sluice_tree_free(tree: *mut SluiceTree);
 }
 
 /// Why PostgreSQL's parser refused a text.
@@ -54,69 +104,54 @@ pub struct SyntaxError {
     pub position: u32,
 }
 
-/// A parse tree in protobuf, owned by C.
-pub struct ParseTree(PgQueryProtobufParseResult);
+/// Frees on every path, also when the reader panics.
+struct Owned(SluiceTree);
 
-impl ParseTree {
-    /// The encoded `ParseResult` message.
-    pub fn bytes(&self) -> &[u8] {
-        let tree = self.0.parse_tree;
-        match NonNull::new(tree.data) {
-            // SAFETY: without an error the C side guarantees `len` initialised bytes at `data`, which live until `drop`.
-            Some(data) => unsafe { std::slice::from_raw_parts(data.as_ptr().cast::<u8>(), tree.len) },
-            None => &[],
-        }
-    }
-}
-
-impl Drop for ParseTree {
+impl Drop for Owned {
     fn drop(&mut self) {
-        // SAFETY: the result came from `pg_query_parse_protobuf` and is freed once, here.
-        unsafe { pg_query_free_protobuf_parse_result(self.0) }
+        // SAFETY: the tree came from `sluice_tree_parse` on this thread and is freed once, here.
+        unsafe { sluice_tree_free(&raw mut self.0) }
     }
 }
 
-/// SAFETY: `error` is what libpg_query returned and has not been freed.
+/// Parses a text with PostgreSQL's own grammar and gives `read` the items of its tree, at most `most`. Deep nesting is an error:
+/// C measures the stack it stands on. `read` must not parse.
+///
+/// # Errors
+/// What the parser says, with the position.
+pub fn parse<T>(text: &CStr, most: usize, read: impl FnOnce(&[Item]) -> T) -> Result<T, SyntaxError> {
+    let mut tree = Owned(SluiceTree {
+        items: ptr::null(),
+        count: 0,
+        error: ptr::null_mut(),
+        stderr_buffer: ptr::null_mut(),
+        context: ptr::null_mut(),
+    });
+    // SAFETY: `text` is NUL-terminated and outlives the call; the tree is freed by its owner before the next one.
+    unsafe { sluice_tree_parse(text.as_ptr(), most, &raw mut tree.0) };
+    if let Some(error) = NonNull::new(tree.0.error) {
+        // SAFETY: the error belongs to `tree`, which is alive.
+        return Err(unsafe { syntax_error(error) });
+    }
+    // SAFETY: without an error `count` items lie at `items`, which live until the tree is freed.
+    let items =
+        NonNull::new(tree.0.items.cast_mut()).map_or(&[][..], |items| unsafe { std::slice::from_raw_parts(items.as_ptr(), tree.0.count) });
+    Ok(read(items))
+}
+
+/// # Safety
+/// `error` points to an error that C made and has not freed.
 unsafe fn syntax_error(error: NonNull<PgQueryError>) -> SyntaxError {
-    // SAFETY: by this function's contract the struct is live.
+    // SAFETY: as this function's own.
     let error = unsafe { error.as_ref() };
     let message = if error.message.is_null() {
-        String::from("syntax error")
+        "syntax error".to_owned()
     } else {
-        // SAFETY: libpg_query's messages are NUL-terminated copies (strdup).
+        // SAFETY: C's messages are NUL-terminated.
         unsafe { CStr::from_ptr(error.message) }.to_string_lossy().into_owned()
     };
     SyntaxError {
         message,
         position: u32::try_from(error.cursorpos).unwrap_or(0),
     }
-}
-
-/// Parses a text with PostgreSQL's own grammar. Deep nesting is an error: libpg_query measures the stack it stands on.
-///
-/// # Errors
-/// What the parser says, with the position.
-pub fn parse(text: &CString) -> Result<ParseTree, SyntaxError> {
-    // SAFETY: `text` is NUL-terminated and outlives the call; `ParseTree` frees the result on every path.
-    let tree = ParseTree(unsafe { pg_query_parse_protobuf(text.as_ptr()) });
-    match NonNull::new(tree.0.error) {
-        // SAFETY: the error belongs to `tree`, which is alive.
-        Some(error) => Err(unsafe { syntax_error(error) }),
-        None => Ok(tree),
-    }
-}
-
-/// `pg_query`'s fingerprint of a text in 16 hex digits, or "" when it has none.
-pub fn fingerprint(text: &CString) -> String {
-    // SAFETY: `text` is NUL-terminated and outlives the call; the result is freed once, below.
-    let result = unsafe { pg_query_fingerprint(text.as_ptr()) };
-    let hex = if result.error.is_null() && !result.fingerprint_str.is_null() {
-        // SAFETY: without an error this is a NUL-terminated string.
-        unsafe { CStr::from_ptr(result.fingerprint_str) }.to_string_lossy().into_owned()
-    } else {
-        String::new()
-    };
-    // SAFETY: as above.
-    unsafe { pg_query_free_fingerprint_result(result) };
-    hex
 }

@@ -5,7 +5,6 @@
 
 mod analysis;
 mod builtins;
-mod convert;
 mod ffi;
 mod lineage;
 mod parse;

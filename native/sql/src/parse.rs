@@ -2,11 +2,9 @@
 
 use std::ffi::CString;
 
-use prost::Message;
-
-use crate::convert;
 use crate::ffi;
-use crate::tree::{Node, Value};
+use crate::tree::Node;
+use crate::tree::read;
 
 /// Texts up to this length are worked on where the caller stands. A level of nesting takes at least two bytes of text, so
 /// they cannot need more than about a megabyte of stack.
@@ -14,8 +12,8 @@ const INLINE_TEXT: usize = 1024;
 /// For longer texts. libpg_query bounds the depth of a tree (10,000 levels, 2 MB of its own frames), which bounds ours.
 /// Only what is touched is ever backed by memory.
 const BIG_STACK: usize = 256 << 20;
-/// Encoded trees beyond this are refused: they take some fifty times their size in memory while they are converted.
-const MAX_TREE: usize = 32 << 20;
+/// Trees of more nodes and fields than this are refused: each takes a hundred bytes or so while the tree is read.
+const MAX_ITEMS: usize = 4 << 20;
 
 /// Why a text has no analysis.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,30 +79,18 @@ pub fn to_c_text(sql: &[u8]) -> Result<CString, ParseError> {
 /// A syntax error with its position, or a text that is too large, too deep or not UTF-8.
 pub fn parse(sql: &[u8]) -> Result<Vec<Statement>, ParseError> {
     let text = to_c_text(sql)?;
-    let tree = ffi::parse(&text).map_err(|e| ParseError {
+    let read = ffi::parse(&text, MAX_ITEMS, read::statements).map_err(|e| ParseError {
         message: e.message,
         position: (e.position > 0).then_some(e.position),
     })?;
-    if tree.bytes().len() > MAX_TREE {
-        return Err(ParseError::new("the statement is too complex"));
-    }
-    let message = pg_query::protobuf::ParseResult::decode(tree.bytes()).map_err(|_| ParseError::new("the parse tree cannot be read"))?;
-    drop(tree);
-    let mut statements = Vec::with_capacity(message.stmts.len());
-    for raw in message.stmts {
-        let (location, length) = (raw.stmt_location, raw.stmt_len);
-        let value = convert::to_value(&raw.stmt).map_err(|e| ParseError::new(&e.to_string()))?;
-        let Value::Node(node) = value else {
-            return Err(ParseError::new("the parser left a statement empty"));
-        };
-        let start = usize::try_from(location).unwrap_or(0).min(sql.len());
+    let raw = read.map_err(|_| ParseError::new("the parse tree cannot be read"))?;
+    let mut statements = Vec::with_capacity(raw.len());
+    for read::RawStatement { node, start, length } in raw {
+        let start = start.min(sql.len());
         // The parser leaves the length of the last statement 0: it ends with the text.
-        let end = usize::try_from(length)
-            .ok()
-            .filter(|n| *n > 0)
-            .map_or(sql.len(), |n| (start + n).min(sql.len()));
+        let end = if length == 0 { sql.len() } else { (start + length).min(sql.len()) };
         let (start, end) = trim(sql, start, end);
-        statements.push(Statement { node: *node, start, end });
+        statements.push(Statement { node, start, end });
     }
     Ok(statements)
 }

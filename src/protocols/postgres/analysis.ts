@@ -58,8 +58,6 @@ export interface StatementInfo {
   } | null;
   /** Literals decide more than a value here (settings, dblink, query_to_xml, lo_*, file names): never cache by shape. */
   readonly literalsMatter: boolean;
-  /** pg_query's fingerprint, hex. */
-  readonly fingerprint: string;
 }
 
 export interface TableUse {

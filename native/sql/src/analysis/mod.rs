@@ -9,7 +9,6 @@ mod walk;
 mod whole;
 
 use crate::builtins;
-use crate::ffi;
 use crate::parse::{self, ParseError, Statement};
 use crate::tree::{Node, Value};
 
@@ -29,15 +28,14 @@ pub fn analyze(sql: &[u8]) -> Analysis {
 
 fn statements(sql: &[u8]) -> Result<Vec<StatementInfo>, ParseError> {
     let parsed = parse::parse(sql)?;
-    Ok(parsed.iter().map(|statement| statement_info(sql, statement)).collect())
+    Ok(parsed.iter().map(statement_info).collect())
 }
 
-fn statement_info(sql: &[u8], statement: &Statement) -> StatementInfo {
+fn statement_info(statement: &Statement) -> StatementInfo {
     let node = &statement.node;
     let found = find(node);
     let kind = effective_kind(node, &found);
     let literals_matter = literals_matter(node, kind, &found);
-    let span = sql.get(statement.start..statement.end).unwrap_or_default();
     StatementInfo {
         kind,
         start: statement.start,
@@ -50,7 +48,6 @@ fn statement_info(sql: &[u8], statement: &Statement) -> StatementInfo {
         copy: (node.kind == "CopyStmt").then(|| copy::of(node)),
         literals_matter,
         unknown: kind == "other",
-        fingerprint: parse::to_c_text(span).map(|text| ffi::fingerprint(&text)).unwrap_or_default(),
         tables: found.tables.into_items(),
         functions: found.functions.into_items(),
         objects: found.objects.into_items(),

@@ -94,7 +94,6 @@ pub struct StatementInfo {
     pub copy: Option<Copy>,
     pub literals_matter: bool,
     pub unknown: bool,
-    pub fingerprint: String,
 }
 
 /// The analysis of a text, or why there is none.

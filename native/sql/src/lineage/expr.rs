@@ -42,7 +42,7 @@ impl Evaluator<'_> {
         let taint = match node.kind {
             "ColumnRef" => return self.column_ref(node, scope),
             // NullTest: whether there is a value, not which.
-            "ParamRef" | "SetToDefault" | "SqlValueFunction" | "GroupingFunc" | "MergeSupportFunc" | "TypeName" | "NullTest" => CLEAN,
+            "ParamRef" | "SetToDefault" | "SQLValueFunction" | "GroupingFunc" | "MergeSupportFunc" | "TypeName" | "NullTest" => CLEAN,
             "SubLink" => return self.sublink(node, scope),
             "FuncCall" => self.call(node, scope),
             "AExpr" => {

@@ -20,7 +20,7 @@ fn figure(value: &Value) -> Option<(String, bool)> {
     let good = |name: &str| Some((name.to_owned(), true));
     match node.kind {
         kind if super::query::is_star(node) || kind.starts_with("Xml") || kind.starts_with("Json") => good(NAMELESS),
-        "SqlValueFunction" => good(NAMELESS),
+        "SQLValueFunction" => good(NAMELESS),
         "ColumnRef" => good(node.names("fields").last()?),
         "AIndirection" => match node.names("indirection").last() {
             Some(name) => good(name),

@@ -1,8 +1,9 @@
-//! From the `pg_query` crate's structs to [`Value`], through `serde::Serialize`.
+//! The same tree by another way, which the one in use is held against: from the `pg_query` crate's structs through
+//! `serde::Serialize`, which visits every field.
 
 use serde::ser::{Impossible, Serialize, SerializeSeq, SerializeStruct, Serializer};
 
-use crate::tree::{Literal, Node, Value};
+use super::{Literal, Node, Value};
 
 /// A shape of data that the parser's structs do not have.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ impl SerializeStruct for Fields {
     type Error = Unsupported;
     fn serialize_field<T: ?Sized + Serialize>(&mut self, key: &'static str, value: &T) -> Result<(), Unsupported> {
         #[cfg(test)]
-        crate::tree::names::known(self.0.kind, key);
+        super::names::known(self.0.kind, key);
         if is_position(key) {
             return Ok(());
         }
@@ -82,6 +83,19 @@ impl SerializeStruct for Fields {
             "AConst" => Ok(Value::Literal(literal(&mut node))),
             _ => Ok(Value::Node(Box::new(node))),
         }
+    }
+}
+
+/// Rust's spelling of a struct's name as C spells it.
+fn kind(name: &'static str) -> &'static str {
+    match name {
+        "AlterTsConfigurationStmt" => "AlterTSConfigurationStmt",
+        "AlterTsDictionaryStmt" => "AlterTSDictionaryStmt",
+        "AtAlterConstraint" => "ATAlterConstraint",
+        "CteCycleClause" => "CTECycleClause",
+        "CteSearchClause" => "CTESearchClause",
+        "SqlValueFunction" => "SQLValueFunction",
+        same => same,
     }
 }
 
@@ -188,7 +202,7 @@ impl Serializer for Converter {
     }
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<Fields, Unsupported> {
         Ok(Fields(Node {
-            kind: name,
+            kind: kind(name),
             fields: Vec::new(),
         }))
     }
@@ -221,5 +235,20 @@ impl Serializer for Converter {
         _: usize,
     ) -> Result<Self::SerializeStructVariant, Unsupported> {
         Err(Unsupported(format!("the variant {name}")))
+    }
+}
+
+#[test]
+fn both_ways_give_the_same_tree() {
+    for sql in super::tests::texts() {
+        let (Ok(ours), Ok(theirs)) = (
+            crate::parse::parse(sql.as_bytes()),
+            pg_query::parse(sql, pg_query::ParserOptions::default()),
+        ) else {
+            continue;
+        };
+        let theirs: Vec<Value> = theirs.protobuf.stmts.iter().filter_map(|raw| to_value(&raw.stmt).ok()).collect();
+        let ours: Vec<Value> = ours.into_iter().map(|statement| Value::Node(Box::new(statement.node))).collect();
+        assert_eq!(ours, theirs, "{sql}");
     }
 }

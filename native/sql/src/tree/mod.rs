@@ -1,8 +1,12 @@
 //! A parse tree without static types: every node knows its kind and its fields by name, so that one walk over it reaches
 //! everything, whatever a new version of the grammar adds.
 //!
-//! It is made from the `pg_query` crate's structs through `serde`: their derived `Serialize` visits every field. Fields at
-//! their default (0, "", false, absent) and positions in the text are left out.
+//! It is read from what the C side says of PostgreSQL's own structs, by code that is generated from their definitions and visits
+//! every field. Fields at their default (0, "", false, absent) and positions in the text are left out.
+
+pub mod read;
+#[cfg(test)]
+mod reference;
 
 /// A constant of the SQL text (`A_Const`).
 #[derive(Debug, Clone, PartialEq)]
@@ -156,21 +160,29 @@ pub mod names {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use crate::{Catalog, analyze, lineage};
+
+    /// Every statement of the tables of tests.
+    pub fn texts() -> impl Iterator<Item = &'static str> {
+        let tables = [
+            include_str!("../../tests/data/analysis.tsv"),
+            include_str!("../../tests/data/lineage.tsv"),
+            include_str!("../../tests/data/writes.tsv"),
+        ];
+        let lines = tables.into_iter().flat_map(str::lines).filter(|line| !line.starts_with('#'));
+        lines.map(|line| line.split('\t').next().unwrap_or_default())
+    }
 
     #[test]
     fn every_field_that_is_asked_for_exists() {
-        let catalog = Catalog::compile(include_str!("../tests/data/catalog.json")).unwrap_or_else(|e| unreachable!("{e}"));
-        let tables = [
-            include_str!("../tests/data/analysis.tsv"),
-            include_str!("../tests/data/lineage.tsv"),
-            include_str!("../tests/data/writes.tsv"),
-        ];
-        for line in tables.iter().flat_map(|table| table.lines()).filter(|line| !line.starts_with('#')) {
-            let sql = line.split('\t').next().unwrap_or_default();
+        let catalog = Catalog::compile(include_str!("../../tests/data/catalog.json")).unwrap_or_else(|e| unreachable!("{e}"));
+        for sql in texts() {
             let _ = analyze(sql.as_bytes());
             let _ = lineage(&catalog, sql.as_bytes());
+            // Registers the names that there are.
+            let parsed = pg_query::parse(sql, pg_query::ParserOptions::default());
+            let _ = parsed.map(|parsed| super::reference::to_value(&parsed.protobuf.stmts));
         }
         let misspelt = super::names::misspelt();
         assert!(misspelt.is_empty(), "{misspelt:?}");
