@@ -86,10 +86,10 @@ export class ApprovalGate {
     return this.#allow(held, outcome);
   }
 
-  /** For what is approved for so many rows and would be committed before anybody knows how many they are. */
+  /** For what is approved for so many rows and would be over before anybody knows how many they are, if anybody ever does. */
   rowsUnknown(decision: NeedsApproval): Ruling {
-    const hint = 'send its statements one by one, or inside of a transaction';
-    const message = 'the approval limits its rows, which are known only when it is committed';
+    const hint = 'send its statements one by one and without WITH, EXPLAIN or a cursor, or ask for an approval without a limit';
+    const message = 'the approval limits its rows, which cannot be counted in time';
     return this.#deny(decision, refused('row-budget', '', '42501', message, hint));
   }
 

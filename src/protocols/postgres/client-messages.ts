@@ -7,6 +7,7 @@ import { type BindMessage, parseBind } from './bind-record.ts';
 import { type Classified, deny } from './classifier.ts';
 import { ClientRecord } from './client-record.ts';
 import { CopyInRecorder } from './copy-in.ts';
+import { budgetOfFetched, countsRows } from './countable.ts';
 import { strictest } from './decide-statements.ts';
 import { denialResponse, deniedBind, deniedExecute, deniedParse, deniedQuery, newNonce } from './denial.ts';
 import { heldBind, heldQuery, withExecuted } from './held-operation.ts';
@@ -141,10 +142,11 @@ export class ClientMessages {
     let ruling: Ruling | null = null;
     // PREPARE runs nothing: what it prepares is asked for whenever it is executed.
     const asks = decision.kind === 'approve' && classified.action !== 'prepare';
-    const form = asks ? budgetForm(classified, this.#state.transaction === 0x54) : 'whole';
+    const executed = asks ? this.#executed(classified) : null;
+    const form = asks ? budgetForm(classified, this.#state.transaction === 0x54, executed) : 'whole';
     if (asks) {
       ruling = this.#rule(decision, () =>
-        heldQuery(this.#state, this.#record, classified, bytes.subarray(at + 5, end - 1), shown, members, this.#executed(classified)),
+        heldQuery(this.#state, this.#record, classified, bytes.subarray(at + 5, end - 1), shown, members, executed),
       );
       if (ruling === null) return false;
       members += ruling.members;
@@ -162,12 +164,11 @@ export class ClientMessages {
     const op = this.#record.intent(members);
     this.#state.groupWork = false;
     this.#state.groupSettings = false;
-    if (ruling?.kind === 'allow' && ruling.budget !== null) {
-      op.budget = ruling.budget;
-      if (form === 'steps') {
-        this.#inSteps(op, classified, bytes.subarray(at + 5, end), out);
-        return true;
-      }
+    const granted = ruling?.kind === 'allow' ? ruling.budget : null;
+    op.budget = granted ?? budgetOfFetched(classified, this.#state.portals);
+    if (granted !== null && form === 'steps') {
+      this.#inSteps(op, classified, bytes.subarray(at + 5, end), out);
+      return true;
     }
     this.#expect({ kind: 'query', op, statement: named.statement, undo: named.undo, portal: queryPortal(classified) });
     out.pass(at, end);
@@ -338,6 +339,8 @@ export class ClientMessages {
       ruling = this.#rule(decision, () => this.#heldBind(statement, exact, bind, bytes, params, members));
       if (ruling === null) return false;
       members += ruling.members;
+      if (ruling.kind === 'allow' && ruling.budget !== null && !countsRows(statement.classified, this.#executed(statement.classified)))
+        ruling = this.#approvals.rowsUnknown(decision);
     }
     const refusal = refusalIn(decision, ruling, false);
     if (refusal !== null) {
@@ -398,16 +401,16 @@ export class ClientMessages {
     if (portal.classified.barrier || named) state.barrier = true;
     let recorded = false;
     let op = portal.op;
-    const budget = op?.budget ?? null;
+    const budget = op?.budget ?? budgetOfFetched(portal.classified, state.portals);
     // How many rows a write came to is known when it is done: its Sync waits, so that too many are rolled back.
     if (budget !== null) state.barrier = true;
     state.groupWork = true;
     if (portal.classified.settings) state.groupSettings = true;
     if (portal.executed || op === null) {
       op = this.#record.intent(`"kind":"execute","stmt":${portal.statement?.line ?? 0},"again":${portal.op?.seq ?? 0}`);
-      op.budget = budget;
       recorded = true;
     }
+    op.budget = budget;
     portal.executed = true;
     if (!portal.described || (named && !portal.started)) {
       // Masks follow the server's description of this very execution: it may have replanned since Parse.

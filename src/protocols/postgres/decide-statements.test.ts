@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Decision } from '../../policy/model.ts';
 import { strictest } from './decide-statements.ts';
-import { budgetForm } from './held-sync.ts';
 import { RowBudget } from './row-budget.ts';
 
 const allow = (...policies: string[]): Decision => ({ kind: 'allow', policies, snapshot: 's' });
@@ -49,14 +48,4 @@ test('rows count once, whether they were returned or only told of', () => {
   none.complete('CREATE TABLE');
   none.complete('SELECT 0');
   assert.throws(() => none.take(1), { code: 'row_budget' });
-});
-
-test('what would be committed before its rows are known is sent in steps, or not at all', () => {
-  const of = (...kinds: string[]): Parameters<typeof budgetForm>[0] =>
-    ({ statements: kinds.map((kind) => ({ kind })) }) as unknown as Parameters<typeof budgetForm>[0];
-  assert.equal(budgetForm(of('delete'), false), 'steps');
-  assert.equal(budgetForm(of('delete'), true), 'whole');
-  assert.equal(budgetForm(of('select'), false), 'whole');
-  assert.equal(budgetForm(of('select', 'update'), false), 'never');
-  assert.equal(budgetForm(of('copy_from'), false), 'never');
 });

@@ -1,5 +1,7 @@
 import type { Classified } from './classifier.ts';
+import { countsRows } from './countable.ts';
 import { describePortal, Front, message } from './messages.ts';
+import type { Statement } from './statements.ts';
 
 /**
  * A write by simple query whose approval limits its rows. The server commits a simple query before it says how many rows it
@@ -7,11 +9,18 @@ import { describePortal, Front, message } from './messages.ts';
  */
 
 const WRITES: ReadonlySet<string> = new Set(['insert', 'update', 'delete', 'merge', 'copy_from', 'create']);
+const ENDS: ReadonlySet<string> = new Set(['commit', 'rollback']);
 const IN_STEPS: ReadonlySet<string> = new Set(['insert', 'update', 'delete', 'merge', 'execute']);
 
-/** `whole`: nothing of it commits before its rows are known, or it changes none. `steps`: if sent so. `never`: its rows come too late. */
-export function budgetForm({ statements }: Classified, inTransaction: boolean): 'whole' | 'steps' | 'never' {
-  if (inTransaction) return 'whole';
+/**
+ * `whole`: nothing of it commits before its rows are known, or it changes none. `steps`: if sent so. `never`: its rows come too late.
+ * @param executed what an EXECUTE runs.
+ */
+export function budgetForm(classified: Classified, inTransaction: boolean, executed: Statement | null): 'whole' | 'steps' | 'never' {
+  const { statements } = classified;
+  if (!countsRows(classified, executed)) return 'never';
+  // A text that ends its transaction commits before its rows are seen here.
+  if (inTransaction) return statements.length > 1 && statements.some(({ kind }) => ENDS.has(kind)) ? 'never' : 'whole';
   const [only] = statements;
   if (statements.length === 1 && only !== undefined && IN_STEPS.has(only.kind)) return 'steps';
   return statements.some((statement) => WRITES.has(statement.kind)) ? 'never' : 'whole';
