@@ -15,13 +15,15 @@ test('the certificate of the first start names this machine, and clients can rea
     mkdirSync(dataDir, { mode: 0o700 });
     const text = `gateway: { name: gw-1, data_dir: ${dataDir} }
 listeners: { https: 0.0.0.0:0 }
+api: { url: https://sluice.example.com/base }
 policies: ./policies
 resources: []
 `;
     const { config } = parseConfig(text, join(dir, 'sluice.yaml'), { protocols: new Map() });
     const { cert } = await serverCertificate(config);
     const names = new X509Certificate(cert);
-    for (const name of ['localhost', hostname()]) assert.equal(names.checkHost(name)?.toLowerCase(), name.toLowerCase());
+    for (const name of ['localhost', 'sluice.example.com', hostname()])
+      assert.equal(names.checkHost(name)?.toLowerCase(), name.toLowerCase());
     assert.equal(names.checkIP('127.0.0.1'), '127.0.0.1');
     const mode = (path: string): number => statSync(join(dataDir, path)).mode & 0o777;
     assert.deepEqual([mode('.'), mode('tls.crt'), mode('keys'), mode('keys/tls.key')], [0o711, 0o644, 0o700, 0o600]);

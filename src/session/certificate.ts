@@ -29,6 +29,7 @@ export async function serverCertificate(config: Config): Promise<ServerCertifica
     '::1',
     hostname().toLowerCase(),
     ...Object.values(config.listeners).map((listener) => listener.host),
+    ...(config.api === null ? [] : [config.api.address.host, new URL(config.api.url).hostname.replace(/^\[|\]$/g, '')]),
   ]);
   hosts.delete('0.0.0.0');
   hosts.delete('::');

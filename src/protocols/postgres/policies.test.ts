@@ -169,7 +169,7 @@ test('an analyst on the read-write account is refused, a developer is not', () =
   assert.ok(decision.kind === 'deny');
   assert.deepEqual(
     [decision.reason, decision.policies, decision.hint],
-    ['forbidden', ['access.analysts-read-only'], 'log in as <user>+read-only'],
+    ['forbidden', ['access.analysts-read-only'], 'log in as <user>+read-only, or ask: sluice request RESOURCE --role read-write'],
   );
   assert.equal(decide(member('analysts', 'developers'), 'select 1', 'read-write').kind, 'allow');
 });
