@@ -3,7 +3,7 @@ import type { Principal } from '../policy/model.ts';
 import { jsonString } from '../recording/json.ts';
 import { refuse, TooMany } from './errors.ts';
 import type { ApiRequest } from './http.ts';
-import { type Rate, RateLimit } from './rate-limit.ts';
+import { networkOf, type Rate, RateLimit } from './rate-limit.ts';
 import { type ApiServices, withGrants } from './services.ts';
 import { sameSecret, sessionCookie, WebSessions } from './web-sessions.ts';
 
@@ -17,7 +17,7 @@ export interface Caller {
   readonly csrf: string;
 }
 
-/** How often, by source address: steps of a log-in, failed credentials; by user: changes. */
+/** How often, by source network: steps of a log-in, failed credentials; by user: changes. */
 const rates: Readonly<Record<'login' | 'failed' | 'changes', Rate>> = {
   login: { burst: 30, perMinute: 30 },
   failed: { burst: 10, perMinute: 10 },
@@ -46,7 +46,13 @@ export class Authentication {
 
   /** Counts a step of a log-in. Throws TooMany. */
   countLogin(source: string): void {
-    const seconds = this.#login.take(source);
+    const seconds = this.#login.take(networkOf(source));
+    if (seconds > 0) throw new TooMany(seconds);
+  }
+
+  /** As `countLogin`, without counting. */
+  checkLogin(source: string): void {
+    const seconds = this.#login.wait(networkOf(source));
     if (seconds > 0) throw new TooMany(seconds);
   }
 
@@ -83,7 +89,7 @@ export class Authentication {
   }
 
   async #bearer(header: string, source: string): Promise<Principal> {
-    const wait = this.#failed.wait(source);
+    const wait = this.#failed.wait(networkOf(source));
     if (wait > 0) throw new TooMany(wait);
     try {
       const token = /^Bearer +([^\s]+)$/i.exec(header)?.[1];
@@ -98,7 +104,7 @@ export class Authentication {
   }
 
   #countFailure(error: GatewayError, source: string): void {
-    this.#failed.take(source);
+    this.#failed.take(networkOf(source));
     const { recorder, access } = this.#services;
     const line = recorder.append(
       'auth',

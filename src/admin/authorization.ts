@@ -6,7 +6,11 @@ import type { Call } from './route.ts';
 import type { ApiServices } from './services.ts';
 
 /** The questions that a call may put to policy. Anything but an allow is a refusal. */
-export function questions(services: ApiServices, principal: Principal, source: string): Pick<Call, 'may' | 'must' | 'mustRequest'> {
+export function questions(
+  services: ApiServices,
+  principal: Principal,
+  source: string,
+): Pick<Call, 'may' | 'must' | 'mustRequest' | 'mustManageKey'> {
   const decide = (action: Exclude<AdminAction, 'grant.request'>, resource: string): Decision => {
     const { target, operation } = adminQuestion(action, resource);
     return services.policy().decide(principal, target, operation);
@@ -30,6 +34,11 @@ export function questions(services: ApiServices, principal: Principal, source: s
     must(action, resource = '') {
       const decision = decide(action, resource);
       if (decision.kind !== 'allow') refuse(action, resource, decision);
+    },
+    mustManageKey(groups: readonly string[]) {
+      const { target, operation } = adminQuestion('key.manage', '', { groups });
+      const decision = services.policy().decide(principal, target, operation);
+      if (decision.kind !== 'allow') refuse('key.manage', '', decision);
     },
     mustRequest(resource: string, facts: GrantFacts) {
       const { target, operation } = adminQuestion('grant.request', resource, facts);

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 
 import { GatewayError } from '../errors.ts';
-import type { Decision } from '../policy/model.ts';
+import type { Decision, Principal } from '../policy/model.ts';
 import { type ApiReply, json } from './http.ts';
 import type { ApiLog } from './services.ts';
 
@@ -46,6 +46,21 @@ export function refuse(
   return new GatewayError({ code, source: 'client', phase: code === 'unauthenticated' ? 'login' : 'decide', publicMessage });
 }
 
+/**
+ * Only people decide on requests: a service's key can be made and held by whoever asked, who would then decide for himself.
+ * Throws `person_required`.
+ */
+export function mustBePerson(principal: Principal): void {
+  if (principal.kind === 'user') return;
+  throw new GatewayError({
+    code: 'person_required',
+    source: 'client',
+    phase: 'decide',
+    publicMessage: 'only people decide on requests',
+    hint: 'log in as yourself',
+  });
+}
+
 const statuses: Readonly<Record<string, number>> = {
   forbidden: 403,
   csrf: 403,
@@ -54,6 +69,7 @@ const statuses: Readonly<Record<string, number>> = {
   conflict: 409,
   request_invalid: 400,
   too_many_requests: 429,
+  person_required: 403,
   approval_own: 403,
   grant_own: 403,
   approval_not_yours: 403,

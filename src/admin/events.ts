@@ -5,7 +5,7 @@ import type { Authentication, Caller } from './authentication.ts';
 import { questions } from './authorization.ts';
 import { errorReply, refuse } from './errors.ts';
 import { type ApiReply, copyRequest } from './http.ts';
-import type { ApiServices } from './services.ts';
+import { type ApiServices, withGrants } from './services.ts';
 
 /** Codes that a stream is closed with (RFC 6455, 7.4: 4000 and above are the application's own). */
 export const closeCodes = { goingAway: 1001, noLongerAllowed: 4001, tooSlow: 4008 } as const;
@@ -100,7 +100,7 @@ export class EventStream {
   }
 
   #send(event: LiveEvent): void {
-    if (event.type === 'revocation') queueMicrotask(() => this.#check());
+    if (event.type === 'revocation' || event.type === 'grant') queueMicrotask(() => this.#check());
     if (this.#open.size === 0) return;
     const text = JSON.stringify(event);
     for (const socket of [...this.#open]) {
@@ -118,7 +118,8 @@ export class EventStream {
       try {
         this.#services.access.revocations.check(caller.bare);
         if (this.#services.now() >= caller.bare.credential.expiresAt) throw refuse('unauthenticated', 'expired');
-        questions(this.#services, caller.principal, source).must('events.read');
+        // With the grants of now: the one it began under may have ended.
+        questions(this.#services, withGrants(caller.bare, this.#services.access), source).must('events.read');
       } catch {
         this.#end(socket, closeCodes.noLongerAllowed, 'no longer allowed');
       }

@@ -94,6 +94,11 @@ export function exchange(res: HttpResponse, req: HttpRequest, handle: (request: 
   const most = largeBodies.get(whole.path) ?? maxBodyBytes;
   const tooLarge = (): void =>
     answer(json(413, { error: { code: 'too_large', message: `a body may have ${most} bytes at the most` } }), true);
+  if (!framedOnce(whole)) {
+    // An answer would not keep the server from reading on.
+    res.close();
+    return;
+  }
   if (Number(whole.header('content-length')) > most) {
     tooLarge();
     return;
@@ -111,6 +116,15 @@ export function exchange(res: HttpResponse, req: HttpRequest, handle: (request: 
     if (chunk.byteLength > 0) chunks.push(Buffer.from(new Uint8Array(chunk)));
     if (last) void handle({ ...whole, body: Buffer.concat(chunks) }).then((reply) => answer(reply));
   });
+}
+
+/**
+ * Whether the request says once and plainly where its body ends (RFC 9112, 6.3): of two lengths the server takes the first and a
+ * proxy in front may take the other, and what is body to one is a request to the other.
+ */
+function framedOnce(request: ApiRequest): boolean {
+  const coding = request.header('transfer-encoding');
+  return /^\d*$/.test(request.header('content-length')) && (coding === '' || coding.toLowerCase() === 'chunked');
 }
 
 /** What there is to know before the body. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { RateLimit } from './rate-limit.ts';
+import { networkOf, RateLimit } from './rate-limit.ts';
 
 test('a burst passes, then as many as the rate lets, each key by itself', () => {
   let now = 0;
@@ -29,4 +29,14 @@ test('memory is bounded; who asks often is not forgotten', () => {
     assert.equal(limit.wait('busy'), 60);
   }
   assert.ok(limit.size <= 11);
+});
+
+test('a network of IPv6 is one source', () => {
+  assert.equal(networkOf('192.0.2.7'), '192.0.2.7');
+  assert.equal(networkOf('2001:db8:1:2:3:4:5:6'), networkOf('2001:db8:1:2::1'));
+  assert.notEqual(networkOf('2001:db8:1:2::1'), networkOf('2001:db8:1:3::1'));
+  assert.deepEqual(
+    [networkOf('::1'), networkOf('2001:db8::'), networkOf('fe80::1:2:3:4')],
+    ['0:0:0:0::/64', '2001:db8:0:0::/64', 'fe80:0:0:0::/64'],
+  );
 });

@@ -4,6 +4,19 @@ export interface Rate {
   readonly perMinute: number;
 }
 
+/**
+ * What a source address counts as: of IPv6 its network, since whoever has one address there has the 2^64 around it (RFC 4291,
+ * 2.5.1). `source` is in its shortest form.
+ */
+export function networkOf(source: string): string {
+  if (!source.includes(':')) return source;
+  const [head = '', tail] = source.split('::');
+  const [before, after] = [head, tail ?? ''].map((part) => part.split(':').filter((group) => group !== ''));
+  const zeros = tail === undefined ? 0 : Math.max(0, 8 - (before?.length ?? 0) - (after?.length ?? 0));
+  const groups = [...(before ?? []), ...Array<string>(zeros).fill('0'), ...(after ?? [])];
+  return `${groups.slice(0, 4).join(':')}::/64`;
+}
+
 interface Bucket {
   tokens: number;
   at: number;

@@ -30,6 +30,8 @@ export interface Call extends OpenCall {
   may(action: PlainAction, resource?: string): boolean;
   /** As `may`; throws Forbidden, and leaves a line in the record. */
   must(action: PlainAction, resource?: string): void;
+  /** As `must`, for a service key that carries these groups. */
+  mustManageKey(groups: readonly string[]): void;
   /** As `must`, for a request of a grant; it may be one that people have to decide on. */
   mustRequest(resource: string, facts: GrantFacts): void;
 }
@@ -89,7 +91,9 @@ export function matchPath(template: string, path: string): Record<string, string
 
 function decode(text: string): string | null {
   try {
-    return decodeURIComponent(text);
+    const decoded = decodeURIComponent(text);
+    // No name has one, and the store takes no text with one.
+    return decoded.includes('\0') ? null : decoded;
   } catch {
     return null;
   }

@@ -81,6 +81,8 @@ export function breach(schema: Schema, value: unknown, path = ''): string | null
 }
 
 function textBreach(schema: Schema, value: string, at: string): string | null {
+  // The store takes no text with one.
+  if (value.includes('\0')) return `${at}: has a NUL character`;
   if (schema.minLength !== undefined && value.length < schema.minLength) return `${at}: is empty or too short`;
   if (schema.maxLength !== undefined && value.length > schema.maxLength) return `${at}: is longer than ${schema.maxLength} characters`;
   if (schema.pattern !== undefined && !new RegExp(schema.pattern, 'u').test(value)) return `${at}: is not of the form ${schema.pattern}`;

@@ -18,6 +18,7 @@ const groups = {
 
 /** Whoever works with the gateway may want it: in neither group. */
 const request = 'grant.request';
+const keys = 'key.manage';
 
 export type AdminAction = (typeof groups)[keyof typeof groups][number] | typeof request;
 
@@ -27,6 +28,11 @@ export interface GrantFacts {
   readonly role: string;
   readonly seconds: number;
   readonly breakGlass: boolean;
+}
+
+/** What a service key would carry, as policies see it; no groups where it is about no key in particular. */
+export interface KeyFacts {
+  readonly groups: readonly string[];
 }
 
 /**
@@ -41,26 +47,29 @@ export const adminVocabulary: ProtocolVocabulary = {
   },
   objectTypes: [],
   context: {},
-  actionContext: { [request]: { role: 'String', seconds: 'Long', breakGlass: 'Bool' } satisfies Record<keyof GrantFacts, AttributeType> },
+  actionContext: {
+    [request]: { role: 'String', seconds: 'Long', breakGlass: 'Bool' } satisfies Record<keyof GrantFacts, AttributeType>,
+    [keys]: { groups: 'Set<String>' } satisfies Record<keyof KeyFacts, AttributeType>,
+  },
 };
 
+/** What the engine is asked about, and on what. */
+export interface AdminQuestion {
+  readonly target: Target;
+  readonly operation: Operation;
+}
+
 /** The API's question to policy. `resource` is '' where it is about none; a request for a grant is about the account it asks for. */
-export function adminQuestion(
-  action: Exclude<AdminAction, typeof request>,
-  resource?: string,
-): { readonly target: Target; readonly operation: Operation };
-export function adminQuestion(
-  action: typeof request,
-  resource: string,
-  facts: GrantFacts,
-): { readonly target: Target; readonly operation: Operation };
+export function adminQuestion(action: typeof keys, resource: '', facts: KeyFacts): AdminQuestion;
+export function adminQuestion(action: Exclude<AdminAction, typeof request>, resource?: string): AdminQuestion;
+export function adminQuestion(action: typeof request, resource: string, facts: GrantFacts): AdminQuestion;
 export function adminQuestion(
   action: AdminAction,
   resource = '',
-  facts?: GrantFacts,
-): { readonly target: Target; readonly operation: Operation } {
+  facts: GrantFacts | KeyFacts | null = action === keys ? { groups: [] } : null,
+): AdminQuestion {
   return {
-    target: { resource, kind: adminVocabulary.protocol, account: facts?.role ?? '', address: '' },
-    operation: { action, objects: [], attributes: facts === undefined ? {} : { ...facts } },
+    target: { resource, kind: adminVocabulary.protocol, account: facts !== null && 'role' in facts ? facts.role : '', address: '' },
+    operation: { action, objects: [], attributes: { ...facts } },
   };
 }

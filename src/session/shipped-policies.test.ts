@@ -54,6 +54,15 @@ test('each group may do its part of the administration and nothing else', () => 
   assert.ok(admins.includes('key.manage') && !admins.includes('approval.decide') && !admins.includes('record.read'));
 });
 
+test('whoever manages keys makes none that decides, watches or runs the gateway', () => {
+  const keyOf = (...groups: string[]): string => {
+    const { target, operation } = adminQuestion('key.manage', '', { groups });
+    return engine.decide(member('admins'), target, operation).kind;
+  };
+  assert.deepEqual([keyOf(), keyOf('analysts', 'monitoring')], ['allow', 'allow']);
+  for (const group of ['admins', 'approvers', 'auditors', 'dba', 'security']) assert.equal(keyOf('analysts', group), 'deny', group);
+});
+
 test('a request for a grant asks dba, unless the glass is broken', () => {
   const facts = { role: 'read-write', seconds: 3600, breakGlass: false };
   const asked = adminQuestion('grant.request', 'payments', facts);

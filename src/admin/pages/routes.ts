@@ -74,7 +74,7 @@ export function pageRoutes(authentication: Authentication): readonly Route[] {
         try {
           if (decision !== 'approve' && decision !== 'deny') throw refuse('request_invalid', 'say approve or deny');
           const reason = given.get('reason') ?? '';
-          if (reason.length > 1000) throw refuse('request_invalid', 'the reason is too long');
+          if (reason.length > 1000 || reason.includes('\0')) throw refuse('request_invalid', 'the reason is too long, or no text');
           await decideApproval(call, decision, reason, rowBudgetOf(given.get('rowBudget') ?? ''));
         } catch (error) {
           if (!(error instanceof GatewayError) || error.source !== 'client' || error.code === 'not_found') throw error;

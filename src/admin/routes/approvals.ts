@@ -1,7 +1,7 @@
 import type { Approval, ApprovalState } from '../../access/model.ts';
 import type { Principal } from '../../policy/model.ts';
 import { recorded } from '../authorization.ts';
-import { refuse } from '../errors.ts';
+import { mustBePerson, refuse } from '../errors.ts';
 import { json } from '../http.ts';
 import type { Call, Route } from '../route.ts';
 import { list, object, oneOf, text } from '../schema.ts';
@@ -99,6 +99,7 @@ export async function decideApproval(
   rowBudget: number | null,
 ): Promise<Approval> {
   const approval = await findApproval(call);
+  mustBePerson(call.principal);
   call.must('approval.decide', approval.resource);
   const { access, mask } = call.services;
   const decided =

@@ -132,6 +132,7 @@ export const credentialRoutes: readonly Route[] = [
     replies: { 201: { description: 'the key: it is shown this once', schema: object({ key: keySchema, secret: string }) } },
     async handle(call) {
       const wanted = call.body as { readonly service: string; readonly groups: readonly string[]; readonly ttlSeconds: number };
+      call.mustManageKey(wanted.groups);
       const made = await call.services.serviceKeys.create({ ...wanted, by: call.principal });
       await recorded(call.services);
       return json(201, made);
@@ -147,7 +148,11 @@ export const credentialRoutes: readonly Route[] = [
     replies: { 201: { description: 'the new key: it is shown this once', schema: object({ key: keySchema, secret: string }) } },
     async handle(call) {
       const { overlapSeconds = 3600 } = call.body as { readonly overlapSeconds?: number };
-      const made = await call.services.serviceKeys.rotate(call.params['id'] ?? '', overlapSeconds, call.principal);
+      const id = call.params['id'] ?? '';
+      // Whoever rotates a key holds the new one, and with it what the key may do.
+      const old = (await call.services.serviceKeys.list()).find((key) => key.id === id);
+      call.mustManageKey(old?.groups ?? []);
+      const made = await call.services.serviceKeys.rotate(id, overlapSeconds, call.principal);
       await recorded(call.services);
       return json(201, made);
     },

@@ -1,7 +1,7 @@
 import type { Grant, GrantState } from '../../access/model.ts';
 import type { Principal } from '../../policy/model.ts';
 import { recorded } from '../authorization.ts';
-import { refuse } from '../errors.ts';
+import { mustBePerson, refuse } from '../errors.ts';
 import { json } from '../http.ts';
 import type { Call, Route } from '../route.ts';
 import { boolean, list, object, oneOf, text } from '../schema.ts';
@@ -93,6 +93,7 @@ export const grantRoutes: readonly Route[] = [
     async handle(call) {
       const { decision, reason } = call.body as { readonly decision: 'approve' | 'deny'; readonly reason?: string };
       const grant = await findGrant(call);
+      mustBePerson(call.principal);
       call.must('grant.decide', grant.resource);
       const { access, mask } = call.services;
       const decided = await access.grants.decide(grant.id, call.principal, decision, mask(reason ?? ''));

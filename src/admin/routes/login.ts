@@ -160,7 +160,12 @@ export function loginRoutes(authentication: Authentication, url: string): readon
       },
       async handle(call) {
         const { id } = call.body as { readonly id: string };
-        const poll = await call.services.logins.pollDevice(id, call.request.source);
+        authentication.checkLogin(call.request.source);
+        const poll = await call.services.logins.pollDevice(id, call.request.source).catch((error: unknown) => {
+          // Who polls for a log-in that is under way is not guessing.
+          authentication.countLogin(call.request.source);
+          throw error;
+        });
         if (poll.state === 'pending') return json(202, { state: 'pending', intervalSeconds: poll.intervalSeconds });
         return json(200, await issued(call, poll.login.principal));
       },
@@ -186,12 +191,19 @@ export function loginRoutes(authentication: Authentication, url: string): readon
       access: 'open',
       form: 'application/x-www-form-urlencoded',
       replies: { 200: { description: 'done', schema: object({ done: boolean }) } },
-      handle: counted(async (call) => {
+      async handle(call) {
         const token = new URLSearchParams(call.request.body.toString()).get('logout_token') ?? '';
-        if (token === '') throw refuse('request_invalid', 'logout_token is missing');
-        await call.services.logins.backchannelLogout(token);
+        // Only what is refused counts: a provider ends the sessions of a whole company from one address.
+        authentication.checkLogin(call.request.source);
+        try {
+          if (token === '') throw refuse('request_invalid', 'logout_token is missing');
+          await call.services.logins.backchannelLogout(token);
+        } catch (error) {
+          authentication.countLogin(call.request.source);
+          throw error;
+        }
         return json(200, { done: true });
-      }),
+      },
     },
     {
       method: 'POST',
