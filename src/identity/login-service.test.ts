@@ -153,6 +153,10 @@ test('an issued token carries the identity of the provider, and cannot renew its
   const capped = await identity.logins.issueFor(principal, { ttlSeconds: 90 * 86_400 });
   assert.ok(capped.expiresAt <= identity.now + 8 * 3_600_000);
 
+  const bySaml = { ...principal, credential: { ...principal.credential, kind: 'saml', expiresAt: identity.now + 300_000 } };
+  const brief = await identity.logins.issueFor(bySaml);
+  assert.ok(brief.expiresAt <= identity.now + 300_000, 'a provider that says when its session ends is believed');
+
   const forApi = await identity.logins.issueFor(principal, { audience: 'api' });
   assert.equal((await identity.authenticator.authenticateBearer(forApi.token, 'api')).name, 'ann');
   await assert.rejects(identity.authenticator.authenticate(forApi.token, 'ann'), { code: 'token_audience' });
@@ -160,7 +164,10 @@ test('an issued token carries the identity of the provider, and cannot renew its
   assert.equal((await identity.authenticator.authenticateBearer(issued.token, 'api')).name, 'ann', 'a token for all is good for a part');
 
   const listed = await identity.tokens.list({ user: 'ann', limit: 10 });
-  assert.deepEqual(new Set(listed.map((token) => token.id)), new Set([principal.credential.id, issued.id, again.id, capped.id, forApi.id]));
+  assert.deepEqual(
+    new Set(listed.map((token) => token.id)),
+    new Set([principal.credential.id, issued.id, again.id, capped.id, brief.id, forApi.id]),
+  );
   assert.ok(listed.every((token) => token.subject === '17' && token.provider === 'corp'));
   assert.ok(!JSON.stringify(await identity.store.db.selectFrom('issued_tokens').selectAll().execute()).includes(issued.token));
   assert.ok(!JSON.stringify(identity.lines).includes(issued.token));

@@ -177,8 +177,9 @@ export class Logins implements LoginService {
     const wanted = Math.min(options.ttlSeconds ?? config.tokenSeconds, config.tokenSeconds) * 1000;
     const left = credential.expiresAt - now();
     if (left <= 0) throw refuse('token_expired', 'the log-in has expired', { hint: 'log in again' });
-    // Only a log-in gives new life: a token that could renew itself would outlive the user at the provider.
-    const ttlMs = fresh ? wanted : Math.min(wanted, left);
+    // Only a log-in gives new life: a token that could renew itself would outlive the user at the provider. How long one by SAML
+    // may be used is the provider's to say (SessionNotOnOrAfter).
+    const ttlMs = credential.kind === 'oidc' ? wanted : Math.min(wanted, left);
     if (!(ttlMs >= Math.min(MIN_TOKEN_SECONDS * 1000, left))) throw refuse('token_lifetime', 'a token lives a minute or longer');
     const { name: user, kind, groups, issuer, subject, claims } = principal;
     const parents = [...(credential.parents ?? []), credential.id];

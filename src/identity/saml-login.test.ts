@@ -63,6 +63,12 @@ test('an answer that is not exactly right is refused', async (context) => {
   const wrong: Readonly<Record<string, SamlAnswer & { readonly why: RegExp }>> = {
     unsigned: { ...ann, why: /Invalid signature/, signed: false },
     'signed on SHA-1': { ...ann, why: /a signature on SHA-1/, sha1: true },
+    'signed on SHA-1 under another spelling': {
+      ...ann,
+      why: /a signature on SHA-1/,
+      sha1: true,
+      tamper: (xml) => xml.replaceAll(/(xmldsig#(?:rsa-)?)sha1/g, '$1sh&#x61;&#49;'),
+    },
     'for another audience': { ...ann, why: /audience mismatch/, audience: 'another' },
     'of another issuer': { ...ann, why: /another issuer/, issuer: 'https://evil.test' },
     'for another address': { ...ann, why: /no bearer confirmation/, recipient: 'https://evil.test/acs' },

@@ -58,10 +58,11 @@ export class SamlLogin {
 
   /** Checks an answer (base64, as posted) to `attempt`. Throws `saml_invalid`, `login_denied`, and the errors of names and groups. */
   async check(response: string, attempt: SamlAttempt): Promise<Asserted> {
+    const text = Buffer.from(response, 'base64').toString('utf8');
     // A document type can only be there to have the parser do something else than read.
-    if (/<!(?:doctype|entity)/i.test(Buffer.from(response, 'base64').toString('utf8'))) throw invalid('a document type');
+    if (/<!(?:doctype|entity)/i.test(text)) throw invalid('a document type');
     // Signatures on SHA-1 can be made to fit two documents; the library still takes them.
-    if (/xmldsig#(?:rsa-|dsa-)?sha1/.test(Buffer.from(response, 'base64').toString('utf8'))) throw invalid('a signature on SHA-1');
+    if (/xmldsig#(?:rsa-|dsa-)?sha1/.test(withoutReferences(text))) throw invalid('a signature on SHA-1');
     const issued = new Date(attempt.requestedAt).toISOString();
     const saml = this.#saml(attempt.redirectUri, {
       saveAsync: async () => null,
@@ -141,6 +142,14 @@ export class SamlLogin {
       ...(generateUniqueId === undefined ? {} : { generateUniqueId }),
     });
   }
+}
+
+/** The text with its character references resolved: a parser reads an attribute so, whichever way it is written. */
+function withoutReferences(text: string): string {
+  return text.replace(/&#(?:x([0-9a-f]{1,6})|(\d{1,7}));/gi, (_, hex: string | undefined, decimal: string | undefined) => {
+    const code = hex === undefined ? Number(decimal) : Number.parseInt(hex, 16);
+    return code <= 0x10ffff ? String.fromCodePoint(code) : '';
+  });
 }
 
 const noCache: CacheProvider = { saveAsync: async () => null, getAsync: async () => null, removeAsync: async () => null };

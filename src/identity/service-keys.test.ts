@@ -79,6 +79,9 @@ test('a rotated key overlaps with the one that takes its place', async (context)
   await assert.rejects(authenticator.authenticate(old.secret, 'etl'), { code: 'key_expired' });
   assert.equal((await authenticator.authenticate(fresh.secret, 'etl')).name, 'etl');
   await assert.rejects(serviceKeys.rotate(old.key.id, 0, admin), { code: 'key_unknown' });
+  assert.deepEqual(identity.revoked, []);
+  await serviceKeys.rotate(fresh.key.id, 0, admin);
+  assert.deepEqual(identity.revoked, [`credential ${fresh.key.id}`], 'without an overlap what stands on the old one ends');
 });
 
 test('a revoked key ends at once, on every gateway, with its sessions', async (context) => {

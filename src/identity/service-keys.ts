@@ -137,6 +137,8 @@ export class ServiceKeyStore implements ServiceKeys {
       issuer: by.issuer,
     });
     await this.#changed(store, id);
+    // Without an overlap the old one is not trusted any more: nor are the tokens that were made with it, and what they opened.
+    if (overlapSeconds === 0) await this.#options.onCredentialRevoked(id, 'rotated without an overlap');
     return { key: { ...row, createdBy: by.name, lastUsedAt: null, replacedBy: null }, secret: fresh.text };
   }
 
