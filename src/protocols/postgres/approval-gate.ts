@@ -6,8 +6,9 @@ import type { StatementInfo } from './analysis.ts';
 import { approvedMembers, type Refused, refusalOf, refused, retryRefusal, unavailableRefusal, waitingNotice } from './approval-words.ts';
 import { ClientRecord } from './client-record.ts';
 import { decideStatements } from './decide-statements.ts';
-import { parameterStatus } from './messages.ts';
+import { Front, message, parameterStatus } from './messages.ts';
 import { operationOf } from './policy-operation.ts';
+import { expected } from './replies.ts';
 import { RowBudget } from './row-budget.ts';
 import type { SessionState } from './session-state.ts';
 
@@ -103,6 +104,15 @@ export class ApprovalGate {
     return true;
   }
 
+  /** What waited is not asked for any more: other policies have come into force. */
+  withdraw(): void {
+    const held = this.#held;
+    this.#held = null;
+    if (held === null) return;
+    held.over = 'cancelled';
+    held.pending?.end('cancelled');
+  }
+
   /** The session is over: nothing of what waits will run. Its denial goes to the record. */
   lose(): void {
     const held = this.#held;
@@ -141,13 +151,14 @@ export class ApprovalGate {
   async #ask(held: Held): Promise<void> {
     const state = this.#state;
     const { approvals } = state.services.access;
-    const inTransaction = state.transaction !== 0x49 || state.groupWork;
+    const inTransaction = state.transaction !== 0x49 || state.groupWork || state.groupBound;
     const { approvals: config } = state.services.config.access;
     const retry = state.approvalMode === 'retry' || (inTransaction && config.inTransaction === 'retry');
     const mode = retry ? 'retry' : 'wait';
     const claimed = await approvals.claim(this.#question(held, mode, { unavailable: 'it was asked for before' }));
     if (held.over !== null) return;
     if (claimed !== null) return this.#settle(held, claimed.state === 'approved' ? claimed : refusalOf(claimed));
+    if (mode === 'wait') this.#releaseLocks(inTransaction);
     const estimate = await this.#estimate(held.operation);
     if (held.over !== null) return;
     const pending = await approvals.ask(this.#question(held, mode, estimate));
@@ -160,6 +171,18 @@ export class ApprovalGate {
     const outcome = await pending.outcome;
     clearInterval(beat);
     if (held.over === null) this.#settle(held, outcome.state === 'approved' ? outcome : refusalOf(outcome));
+  }
+
+  /**
+   * Parse locks the tables that it names, up to the end of the group. So the group is ended by a Sync of ours where nothing in it is lost by
+   * that: prepared statements stay, and no portal has been made.
+   */
+  #releaseLocks(inTransaction: boolean): void {
+    const { groupParsed, replies, upstream } = this.#state;
+    if (inTransaction || !groupParsed || upstream.closed) return;
+    this.#state.groupParsed = false;
+    replies.push(expected({ kind: 'sync', ours: true }));
+    upstream.writeOwned(message(Front.Sync));
   }
 
   #settle(held: Held, outcome: NonNullable<Held['outcome']>): void {

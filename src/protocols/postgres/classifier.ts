@@ -26,7 +26,7 @@ export interface Classified {
   /** Names or fills protected columns: its literals and bind values are covered in the record. */
   readonly sensitive: boolean;
   /** May change settings, the search_path among them. */
-  readonly settings: boolean;
+  settings: boolean;
   /** May change the catalog. */
   readonly ddl: boolean;
   /** The text, where the lineage still has to be read from it; released texts cannot be analysed again. */
@@ -46,7 +46,7 @@ export interface KnownPlan {
 
 const DDL: ReadonlySet<string> = new Set(['create', 'alter', 'drop', 'comment', 'refresh', 'do', 'call', 'load', 'other', 'truncate']);
 /** Statements that can change settings without naming one; what EXECUTE runs may. */
-const SETTINGS: ReadonlySet<string> = new Set(['set', 'reset', 'discard', 'execute', 'commit', 'rollback', 'savepoint']);
+const SETTINGS: ReadonlySet<string> = new Set(['set', 'reset', 'discard', 'execute', 'do', 'call', 'commit', 'rollback', 'savepoint']);
 const NAME_TABLE: ReadonlySet<string> = new Set(['prepare', 'execute', 'deallocate', 'discard']);
 /** Shapes and texts are remembered up to this many bytes of text per scope. */
 const CACHE_BYTES = 32 * 1024 * 1024;
@@ -230,6 +230,8 @@ export class Classifier {
     const classified = this.#classified(text, statements, decision, action, objects, sensitive);
     classified.lineage = lineage;
     classified.lineageVersion = catalog.version;
+    // What somebody's function does cannot be told.
+    classified.settings ||= statements.some((statement) => statement.functions.some((name) => catalog.isUserFunction(name)));
     return classified;
   }
 

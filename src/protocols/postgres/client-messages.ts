@@ -77,8 +77,7 @@ export class ClientMessages {
         if (state.copyIn === null) {
           this.#expect({ kind: 'sync' });
           state.group++;
-          state.groupWork = false;
-          state.groupSettings = false;
+          state.endGroup();
         }
         break;
       case Front.CopyData:
@@ -151,7 +150,10 @@ export class ClientMessages {
       if (ruling === null) return false;
       members += ruling.members;
       if (ruling.kind === 'allow' && ruling.budget !== null && form === 'never') ruling = this.#approvals.rowsUnknown(decision);
-    } else if (decision.kind === 'approve') members += neededMembers(decision);
+    } else {
+      this.#approvals.withdraw();
+      if (decision.kind === 'approve') members += neededMembers(decision);
+    }
     const refusal = refusalIn(decision, ruling, !asks);
     if (refusal !== null) {
       const nonce = newNonce();
@@ -162,8 +164,7 @@ export class ClientMessages {
     this.#note(classified);
     const named = this.#sqlNames(classified, decision, bytes.subarray(at + 5, end - 1));
     const op = this.#record.intent(members);
-    this.#state.groupWork = false;
-    this.#state.groupSettings = false;
+    this.#state.endGroup();
     const granted = ruling?.kind === 'allow' ? ruling.budget : null;
     op.budget = granted ?? budgetOfFetched(classified, this.#state.portals);
     if (granted !== null && form === 'steps') {
@@ -312,6 +313,7 @@ export class ClientMessages {
     const exact = decision.kind === 'approve' ? { text: Buffer.from(bytes.subarray(nameEnd + 1, textEnd)), types } : null;
     const statement: Statement = { name, classified, line: op.seq, exact, parameterTypes: types, pending: state.group, closed: false };
     this.#expect({ kind: 'parse', op, statement, undo: this.#set(state.statements.set(statement)) });
+    state.groupParsed = true;
     out.pass(at, end);
     return true;
   }
@@ -341,7 +343,7 @@ export class ClientMessages {
       members += ruling.members;
       if (ruling.kind === 'allow' && ruling.budget !== null && !countsRows(statement.classified, this.#executed(statement.classified)))
         ruling = this.#approvals.rowsUnknown(decision);
-    }
+    } else this.#approvals.withdraw();
     const refusal = refusalIn(decision, ruling, false);
     if (refusal !== null) {
       const nonce = newNonce();
@@ -364,6 +366,7 @@ export class ClientMessages {
       closed: false,
     };
     this.#expect({ kind: 'bind', op, portal, undo: this.#set(state.portals.set(portal)) });
+    state.groupBound = true;
     out.pass(at, end);
     return true;
   }

@@ -48,6 +48,10 @@ export class SessionState {
   groupWork = false;
   /** Settings were changed in this sync group: the server reports them only at its end. */
   groupSettings = false;
+  /** Something was prepared in this sync group: the server has a transaction open, and tables locked. */
+  groupParsed = false;
+  /** A portal was made in this sync group, which would end with it. */
+  groupBound = false;
   /** Transaction status as the last ReadyForQuery gave it: I, T or E. */
   transaction = 0x49;
   /** The server waits for CopyData: Sync and Flush are ignored by it until the copy ends. */
@@ -112,6 +116,14 @@ export class SessionState {
     this.fail = options.fail;
     this.counts = options.services.masker.newCounts();
     this.masked = options.services.masker.newCounts();
+  }
+
+  /** The client ends its sync group, and with it what the server holds for it. */
+  endGroup(): void {
+    this.groupWork = false;
+    this.groupSettings = false;
+    this.groupParsed = false;
+    this.groupBound = false;
   }
 
   /** Another one after a reload of the policies: what was decided before is decided anew. */
