@@ -69,6 +69,26 @@ test('help goes to stdout and exits 0, even with arguments missing', async () =>
   }
 });
 
+test('a word that begins several commands tells their usages', async () => {
+  const commands = [command('keys ls'), command('keys make'), command('other')];
+  for (const option of ['--help', '-h', 'help']) {
+    const { io: stub, out, err } = io();
+    assert.equal(await runCommand(['keys', option], commands, stub), 0);
+    assert.match(out.join(''), /sluice keys ls \[--a A\] WORD\n +summary of keys ls\n +sluice keys make \[--a A\] WORD/);
+    assert.doesNotMatch(out.join(''), /other/);
+    assert.deepEqual(err, []);
+  }
+  for (const [argv, first] of [
+    [['keys'], /^usage:\n {2}sluice keys ls/],
+    [['keys', 'mkae'], /^sluice: unknown command "keys mkae"\nusage:/],
+  ] as const) {
+    const { io: stub, out, err } = io();
+    assert.equal(await runCommand(argv, commands, stub), 2);
+    assert.match(err.join(''), first);
+    assert.deepEqual(out, []);
+  }
+});
+
 test('--version says which it is', async () => {
   const { io: stub, out } = io();
   assert.equal(await runCommand(['--version'], [command('c')], stub), 0);

@@ -38,6 +38,9 @@ export async function runCommand(argv: readonly string[], commands: readonly Com
 }
 
 function noCommand(argv: readonly string[], commands: readonly Command[], io: Io): ExitCode {
+  const [first, second] = argv;
+  const group = commands.filter(({ name }) => name.startsWith(`${first} `));
+  if (group.length > 0) return noCommandOf(group, first ?? '', second, io);
   const width = Math.max(...commands.map(({ name }) => name.length));
   const overview = [
     'usage: sluice <command> [options]; --help after a command explains it',
@@ -45,12 +48,24 @@ function noCommand(argv: readonly string[], commands: readonly Command[], io: Io
     ...commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
     '',
   ].join('\n');
-  const [first] = argv;
   if (first === '--help' || first === '-h' || first === 'help') {
     io.out(overview);
     return 0;
   }
   if (first !== undefined) io.err(`sluice: unknown command "${argv.slice(0, 2).join(' ')}"\n`);
+  io.err(overview);
+  return 2;
+}
+
+/** The first word of several commands, without a second one that makes it one of them. */
+function noCommandOf(group: readonly Command[], first: string, second: string | undefined, io: Io): ExitCode {
+  const usages = group.map(({ name, usage, summary }) => `${`sluice ${name} ${usage}`.trimEnd()}\n    ${summary}\n`);
+  const overview = `usage:\n${usages.map((text) => `  ${text}`).join('')}--help after a command explains it\n`;
+  if (second === '--help' || second === '-h' || second === 'help') {
+    io.out(overview);
+    return 0;
+  }
+  if (second !== undefined) io.err(`sluice: unknown command "${first} ${second}"\n`);
   io.err(overview);
   return 2;
 }

@@ -73,6 +73,9 @@ test("the operation's own action counts even when every object is allowed", () =
   const decision = e.decide(ann, target, { ...get('d/a'), action: 'run' });
   assert.ok(decision.kind === 'deny');
   assert.match(decision.message, /run on store/);
+  const nowhere = e.decide(ann, { ...target, resource: '' }, { ...get(), action: 'run' });
+  assert.ok(nowhere.kind === 'deny');
+  assert.equal(nowhere.message, 'no policy permits run on the gateway');
 });
 
 test('policies can name the resource, a folder, the account, the kind of principal and attributes', () => {

@@ -151,7 +151,9 @@ export class CedarEngine implements PolicyEngine {
     if (kind === 'allow') return { kind, policies, snapshot: this.snapshot };
     if (answer.errors.length > 0) return this.#failed(answer.errors.join('; '), policies);
     const object = operation.objects[answer.part];
-    const what = object === undefined ? `${operation.action} on ${target.resource}` : `${object.action} on ${object.path}`;
+    // A question about the gateway itself names no resource.
+    const place = target.resource === '' ? 'the gateway' : target.resource;
+    const what = object === undefined ? `${operation.action} on ${place}` : `${object.action} on ${object.path}`;
     const hint = policies.map((id) => this.#hints.get(id)).find((text) => text !== undefined);
     if (kind === 'approve') {
       const by = approvers.map(({ group, needed }) => (needed === 1 ? group : `${needed} of ${group}`)).join(' and ');
