@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -28,9 +28,32 @@ test('files are written for their owner alone; a link stays one', () => {
   writeFileSync(join(home, 'real'), 'other:line\n', { mode: 0o644 });
   symlinkSync(join(home, 'real'), join(home, '.pass'));
   const file = { form: 'line', path: '.pass', variable: 'PASSFILE', key: 'k:', entry: 'k:{token}' } as const;
-  assert.deepEqual(writeClientFiles([file], io, { token: 't', ca: null }), [join(home, '.pass')]);
+  assert.deepEqual(writeClientFiles([file], [file], io, { token: 't', ca: null }), [join(home, '.pass')]);
   assert.equal(readFileSync(join(home, 'real'), 'utf8'), 'k:t\nother:line\n');
   assert.equal(statSync(join(home, 'real')).mode & 0o777, 0o600);
   const elsewhere = { ...io, env: { HOME: home, PASSFILE: join(home, 'elsewhere') } };
-  assert.deepEqual(writeClientFiles([file], elsewhere, { token: 't', ca: null }), [join(home, 'elsewhere')]);
+  assert.deepEqual(writeClientFiles([file], [file], elsewhere, { token: 't', ca: null }), [join(home, 'elsewhere')]);
+});
+
+test('a gateway gets only entries into the files of its clients', () => {
+  const line = { form: 'line', path: '.pass', variable: 'PASSFILE', key: 'k:', entry: 'k:{token}' } as const;
+  const section = { form: 'section', path: '.services', variable: 'SERVICES', key: 'a', entry: '[a]\nhost=h' } as const;
+  for (const file of [
+    { ...line, path: '.bashrc' },
+    { ...line, path: '../other/.pass' },
+    { ...line, variable: 'HOME' },
+    { ...line, form: 'section' as const },
+    { ...line, entry: 'k:v\n*:*:*:*:stolen' },
+    { ...line, entry: 'other' },
+    { ...line, key: '', entry: 'anything' },
+    { ...section, entry: '[a]\nhost=h\n[b]\nhost=evil' },
+    { ...section, entry: '[b]\nhost=evil' },
+    { ...section, key: 'a]\n[b', entry: '[a]\n[b]\nhost=evil' },
+    { ...section, entry: '[a]\nhost=h\rport=1' },
+  ]) {
+    const before = readdirSync(home);
+    assert.throws(() => writeClientFiles([section, file], [line, section], io, { token: 't', ca: null }), { code: 'client_file_refused' });
+    assert.deepEqual(readdirSync(home), before);
+  }
+  assert.equal(writeClientFiles([section, line], [line, section], io, { token: 't', ca: null }).length, 2);
 });

@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { ClientFile } from '../access/client-help.ts';
+import { GatewayError } from '../errors.ts';
 import type { Io } from './command.ts';
 import { homeOf, tokenFile, writeSecret } from './stored-login.ts';
 
@@ -16,9 +17,14 @@ export function lineOf(text: string, io: Io, ca: string | null): string {
   return text.replaceAll('{tokenFile}', tokenFile(io)).replaceAll('{ca}', ca ?? 'system');
 }
 
-/** Puts entries into the client's own files, in place of those of the same name; what else is there stays. Returns the paths. */
-export function writeClientFiles(files: readonly ClientFile[], io: Io, filling: Filling): string[] {
+/**
+ * Puts entries into the client's own files, in place of those of the same name; what else is there stays. Returns the paths.
+ * Written are only files that `known` names, and only entries of their form: the gateway that asks for them is not
+ * trusted with the rest of the home directory. Throws GatewayError `client_file_refused` before anything is written.
+ */
+export function writeClientFiles(files: readonly ClientFile[], known: readonly ClientFile[], io: Io, filling: Filling): string[] {
   const paths = new Set<string>();
+  for (const file of files) if (!isKnown(file, known) || !isEntry(file)) throw refused(file);
   for (const file of files) {
     const named = io.env[file.variable];
     const path = named === undefined || named === '' ? join(homeOf(io), file.path) : named;
@@ -28,6 +34,28 @@ export function writeClientFiles(files: readonly ClientFile[], io: Io, filling: 
     paths.add(path);
   }
   return [...paths];
+}
+
+function isKnown(file: ClientFile, known: readonly ClientFile[]): boolean {
+  return known.some(({ form, path, variable }) => form === file.form && path === file.path && variable === file.variable);
+}
+
+/** A section of its own heading and of settings, or one line that begins with its key. */
+function isEntry({ form, key, entry }: ClientFile): boolean {
+  const [first, ...others] = entry.split('\n');
+  if (key === '' || /[\p{Cc}\]]/u.test(key) || /(?!\n)\p{Cc}/u.test(entry)) return false;
+  if (form === 'line') return others.length === 0 && entry.startsWith(key);
+  return first === `[${key}]` && others.every((line) => /^\w+=/.test(line));
+}
+
+function refused({ path }: ClientFile): GatewayError {
+  return new GatewayError({
+    code: 'client_file_refused',
+    source: 'gateway',
+    phase: 'decide',
+    publicMessage: `the gateway asks for an entry in ${JSON.stringify(path)} that no client of it needs`,
+    hint: 'nothing was written; is it your gateway, and of the same version?',
+  });
 }
 
 /** The text with the section `[key]` replaced by the entry, or the entry after it. */

@@ -7,6 +7,7 @@ import { resolve } from 'node:path';
 
 import type { ClientFile } from '../../access/client-help.ts';
 import { GatewayError } from '../../errors.ts';
+import { protocols } from '../../protocols/registry.ts';
 import { ApiClient, ApiFailure, apiDetails, apiOf, apiOptions, gatewayUrl } from '../api-client.ts';
 import { lineOf, writeClientFiles } from '../client-files.ts';
 import { type Arguments, type Command, type ExitCode, type Io, UsageError } from '../command.ts';
@@ -262,5 +263,7 @@ function openBrowser(address: string, io: Io): void {
 async function writeFiles(client: ApiClient, io: Io, token: string, ca: string | null): Promise<string[]> {
   const { resources } = await client.get<Reachable>('/api/v1/resources');
   const files = resources.flatMap(({ accounts }) => accounts.filter(({ reachable }) => reachable).flatMap((account) => account.files));
-  return writeClientFiles(files, io, { token, ca });
+  const wanted = { resource: 'resource', account: null, user: 'user', host: 'localhost', port: 1 };
+  const known = [...protocols.values()].flatMap((protocol) => protocol.clientHelp(wanted).files);
+  return writeClientFiles(files, known, io, { token, ca });
 }
