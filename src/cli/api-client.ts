@@ -5,6 +5,7 @@ import { GatewayError } from '../errors.ts';
 import { type Arguments, type Io, UsageError } from './command.ts';
 import { configOf } from './config-option.ts';
 import { storedLogin } from './stored-login.ts';
+import { visible } from './terminal.ts';
 
 /** Options of every command that talks to a gateway. */
 export const apiOptions = {
@@ -29,7 +30,9 @@ export class ApiFailure extends GatewayError {
   readonly status: number;
 
   constructor(status: number, code: string, message: string, hint: string | undefined) {
-    super({ code, source: 'gateway', phase: 'decide', publicMessage: message, ...(hint === undefined ? {} : { hint }) });
+    // Both may quote what somebody else chose, and go to a terminal.
+    const more = hint === undefined ? {} : { hint: visible(hint, true) };
+    super({ code, source: 'gateway', phase: 'decide', publicMessage: visible(message, true), ...more });
     this.status = status;
   }
 }

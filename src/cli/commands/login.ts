@@ -212,8 +212,9 @@ async function byBrowser(client: ApiClient, provider: string, io: Io, open: bool
 /** Shows a code, and asks until it was entered (RFC 8628). Null: too late. */
 async function byDevice(client: ApiClient, provider: string, io: Io): Promise<Issued | null> {
   const begun = await client.post<DeviceBegun>('/api/v1/login/device', { provider });
-  io.err(`Open ${begun.verificationUri} on any machine and enter the code\n\n  ${begun.userCode}\n\n`);
-  if (begun.verificationUriComplete !== null) io.err(`or open ${begun.verificationUriComplete}\n\n`);
+  // The provider's own texts, on a terminal.
+  io.err(`Open ${visible(begun.verificationUri)} on any machine and enter the code\n\n  ${visible(begun.userCode)}\n\n`);
+  if (begun.verificationUriComplete !== null) io.err(`or open ${visible(begun.verificationUriComplete)}\n\n`);
   const interrupted = interruption(io);
   io.err('waiting ...\n');
   const end = Date.now() + begun.expiresInSeconds * 1000;
