@@ -27,7 +27,7 @@ export const approvalRoutes: readonly Route[] = [
     query: {
       state: oneOf(...approvalStates),
       limit: { type: 'integer', minimum: 1, maximum: 500, default: 100 },
-      before: { type: 'integer', minimum: 0 },
+      before: { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
     },
     replies: { 200: { description: 'the requests', schema: object({ approvals: list(approvalSchema) }) } },
     handle: async (call) => json(200, { approvals: await listApprovals(call) }),

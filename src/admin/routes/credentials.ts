@@ -9,7 +9,8 @@ import { reasonSchema } from './approvals.ts';
 
 const done = { 200: { description: 'done', schema: object({ done: boolean }) } };
 const userBody = object({ name: text(128, undefined, 1), issuer: text(512, undefined, 1), reason: reasonSchema }, ['reason']);
-const seconds = { type: 'integer', minimum: 1, maximum: 366 * 86_400 } as const;
+/** A credential for less than a minute is a mistake. */
+const seconds = { type: 'integer', minimum: 60, maximum: 366 * 86_400 } as const;
 
 /** Tokens, users and keys: what can be taken back, and by whom. */
 export const credentialRoutes: readonly Route[] = [
@@ -35,7 +36,7 @@ export const credentialRoutes: readonly Route[] = [
     id: 'issueToken',
     summary: 'A token for yourself, for clients that know passwords only',
     access: 'token.issue',
-    body: object({ ttlSeconds: { ...seconds, minimum: 60 } }, ['ttlSeconds']),
+    body: object({ ttlSeconds: seconds }, ['ttlSeconds']),
     replies: { 201: { description: 'the token: it is shown this once', schema: issuedSchema } },
     async handle(call) {
       const { ttlSeconds } = call.body as { readonly ttlSeconds?: number };
