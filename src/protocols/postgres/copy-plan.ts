@@ -25,13 +25,20 @@ export function copyPlan(
   const all = (protect: Protection | null): CopyColumn[] =>
     Array.from({ length: columnCount }, () => ({ name: '', type: 0, protect, derived: true }));
   const names = found === null ? all('unknown') : found === 'clean' ? all(null) : found;
+  // What a client copies in need not be what the column takes: the server looks at it only later.
+  const asText = format !== 'binary' && of?.classified.statements[of.index]?.kind === 'copy_from';
   const exact = columnCount === 0 || names.length === columnCount;
   const count = Math.max(columnCount, exact ? names.length : columnCount);
   const columns = Array.from({ length: count }, (_, i): ReplyColumn => {
     const column = exact ? names[i] : undefined;
     const mask =
       column === undefined ? 'whole' : maskFor(column.protect ?? wellKnownColumn(column.name), column.derived && column.protect !== null);
-    return { name: column?.name ?? '', mask, type: column?.type || (format === 'binary' ? 0 : TEXT), binary: format === 'binary' };
+    return {
+      name: column?.name ?? '',
+      mask,
+      type: asText ? TEXT : column?.type || (format === 'binary' ? 0 : TEXT),
+      binary: format === 'binary',
+    };
   });
   const options =
     copy === null
