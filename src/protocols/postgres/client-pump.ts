@@ -22,6 +22,8 @@ export class ClientPump implements ChannelHandler, RecordWaiter {
   /** Passes that wait for the record, oldest first. */
   readonly #waiting: Outbox[] = [];
   #stalled = false;
+  /** Waits for the record to have written what it has. */
+  #awaitsRecord = false;
   #ended = false;
   readonly #onGone: (error: Error | null) => void;
 
@@ -86,16 +88,32 @@ export class ClientPump implements ChannelHandler, RecordWaiter {
       this.#messages.fail(error);
       return false;
     }
-    if (state.upstream.queued > UPSTREAM_HIGH_WATER || state.replies.length > MAX_OUTSTANDING) return false;
+    if (this.#mustPause()) return false;
     return !this.#stalled || end - at < STALLED_BYTES;
   }
 
   /** Something that a stalled or stopped client waited for has happened. */
   proceed(): void {
-    const { client, upstream, replies } = this.#state;
-    if (upstream.queued > UPSTREAM_HIGH_WATER || replies.length > MAX_OUTSTANDING) return;
+    const { client, ended } = this.#state;
+    if (ended || this.#mustPause()) return;
     if (this.#stalled) client.poke();
     client.resume();
+  }
+
+  /** Whether the target, its answers or the record are so far behind that the client must not be read; each of them calls `proceed`. */
+  #mustPause(): boolean {
+    const { upstream, replies, services } = this.#state;
+    if (upstream.queued > UPSTREAM_HIGH_WATER || replies.length > MAX_OUTSTANDING) return true;
+    const { recorder } = services;
+    if (recorder.pendingBytes <= recorder.highWater) return false;
+    if (!this.#awaitsRecord) {
+      this.#awaitsRecord = true;
+      recorder.onceDrained(() => {
+        this.#awaitsRecord = false;
+        this.proceed();
+      });
+    }
+    return true;
   }
 
   /** `seq`s up to the oldest waiting pass are on disk, or the record has failed. */

@@ -203,7 +203,7 @@ export class PgSession implements Cancellable {
     if (this.#ended) return;
     this.#ended = true;
     this.state.ended = true;
-    const { services, sid, replies, client, upstream, masked } = this.state;
+    const { services, sid, client, upstream } = this.state;
     if (!upstream.closed) {
       upstream.writeOwned(terminate());
       upstream.finish();
@@ -214,6 +214,17 @@ export class PgSession implements Cancellable {
       setTimeout(() => client.destroy(), 2000).unref();
     }
     setTimeout(() => upstream.destroy(), 2000).unref();
+    try {
+      this.#recordEnd(reason, outcome);
+    } catch (error) {
+      // The record takes nothing more: the session is over all the same, and the others are not to suffer for it.
+      services.log.error('the end of a session could not be recorded', { sid, error: String(error) });
+    }
+    this.#options.onEnd(this);
+  }
+
+  #recordEnd(reason: string, outcome: 'unknown' | 'aborted'): void {
+    const { services, sid, replies, masked } = this.state;
     this.#approvals.lose();
     for (let reply = replies.shift(); reply !== undefined; reply = replies.shift()) {
       const { op } = reply;
@@ -238,6 +249,5 @@ export class PgSession implements Cancellable {
         detail: { reason, operations: ops, denied, seconds, issuer: principal.issuer, cards: cardsOf(this.live.masked) },
       });
     }
-    this.#options.onEnd(this);
   }
 }
