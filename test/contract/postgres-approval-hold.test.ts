@@ -30,14 +30,23 @@ const locks = async (): Promise<unknown> =>
 test('no table is locked on the server while a statement of the extended protocol waits', async () => {
   const wire = await connect();
   const known = approvals.size;
-  wire.send(parse({ name: 's', text: 'delete from tasks where id = $1' }), describe('S', 's'), bind({ statement: 's', values: ['1'] }), execute(), sync());
+  wire.send(
+    parse({ name: 's', text: 'delete from tasks where id = $1' }),
+    describe('S', 's'),
+    bind({ statement: 's', values: ['1'] }),
+    execute(),
+    sync(),
+  );
   const { id } = await approvals.nextQuestion(known);
   for (let { name } = await wire.next(); name !== 'NoticeResponse'; ) ({ name } = await wire.next());
   assert.equal(await locks(), 0);
   await approvals.decide(id, grace, 'approve', '');
   const { tags, status, messages } = await wire.cycle();
   assert.deepEqual([tags, status], [['DELETE 1'], 'I']);
-  assert.deepEqual(messages.map(({ name }) => name).filter((name) => name !== 'ParameterStatus'), ['BindComplete', 'CommandComplete', 'ReadyForQuery']);
+  assert.deepEqual(
+    messages.map(({ name }) => name).filter((name) => name !== 'ParameterStatus'),
+    ['BindComplete', 'CommandComplete', 'ReadyForQuery'],
+  );
   assert.deepEqual((await wire.query("select 'after'")).rows, [['after']]);
   await wire.end();
 });
@@ -45,7 +54,14 @@ test('no table is locked on the server while a statement of the extended protoco
 test('a portal made before it in the same group is not lost: that counts as a transaction', async () => {
   const wire = await connect();
   const known = approvals.size;
-  wire.send(parse({ text: "select 'kept'" }), bind({ portal: 'p' }), parse({ text: 'delete from tasks where id = 2' }), bind({}), execute(), sync());
+  wire.send(
+    parse({ text: "select 'kept'" }),
+    bind({ portal: 'p' }),
+    parse({ text: 'delete from tasks where id = 2' }),
+    bind({}),
+    execute(),
+    sync(),
+  );
   assert.equal((await approvals.nextQuestion(known)).question.mode, 'retry');
   assert.equal((await wire.cycle()).errors[0]?.['C'], '42501');
   await wire.end();
