@@ -6,9 +6,9 @@ import { ActiveGrants } from './active-grants.ts';
 import { newRequestId } from './approval-rows.ts';
 import type { AccessLog, Audit } from './audit.ts';
 import { grantsWithVotes, grantView } from './grant-rows.ts';
-import type { Grant, GrantState, Grants, LiveSession, LiveSessions } from './model.ts';
+import type { Grant, Grants, LiveSession, LiveSessions } from './model.ts';
 import type { Schedule } from './schedule.ts';
-import { approved, castVote, refusal, samePerson, voteRow, votesOf } from './votes.ts';
+import { approved, awaitsVotes, castVote, refusal, samePerson, voteRow, votesOf } from './votes.ts';
 
 export interface GrantOptions {
   readonly store: Store;
@@ -30,7 +30,6 @@ const CONFIRMING_GROUP = 'dba';
 const MAX_TEXT = 1_000;
 /** The last use is written at most so often, ms. */
 const USED_EVERY_MS = 10_000;
-const CONFIRMABLE: readonly string[] = ['active', 'expired', 'revoked'];
 
 /** Grants in the store, and those in force in memory. */
 export class StoreGrants implements Grants {
@@ -97,11 +96,8 @@ export class StoreGrants implements Grants {
       if (row === undefined) throw refusal('grant_unknown', 'there is no such grant');
       const at = now();
       const before = (await votesOf(db, 'grant_votes', [id])).get(id) ?? [];
-      // What was taken by break-glass is confirmed, or not, until somebody has said so, also when it is over.
-      const open = row.break_glass
-        ? CONFIRMABLE.includes(row.state) && !approved(row.approvers, before) && !before.some((vote) => vote.decision === 'deny')
-        : row.state === 'pending';
-      if (!open) throw refusal('grant_decided', `the grant is ${row.state} already`);
+      if (!awaitsVotes({ state: row.state, breakGlass: row.break_glass, approvers: row.approvers }, before))
+        throw refusal('grant_decided', `the grant is ${row.state} already`);
       if (row.state === 'pending' && row.expires_at !== null && row.expires_at <= at)
         throw refusal('grant_decided', 'the time to decide has run out');
       const requester = { name: row.user_name, issuer: row.user_issuer, subject: row.user_subject };
@@ -154,11 +150,12 @@ export class StoreGrants implements Grants {
     return { ...grant, state: to };
   }
 
-  async list(filter: { readonly state?: GrantState; readonly user?: string; readonly limit: number }): Promise<readonly Grant[]> {
+  async list(filter: Parameters<Grants['list']>[0]): Promise<readonly Grant[]> {
     const { db } = this.#options.store;
     let query = db.selectFrom('grants').selectAll().orderBy('created_at', 'desc').orderBy('id').limit(filter.limit);
     if (filter.state !== undefined) query = query.where('state', '=', filter.state);
     if (filter.user !== undefined) query = query.where('user_name', '=', filter.user);
+    if (filter.breakGlass !== undefined) query = query.where('break_glass', '=', filter.breakGlass);
     return grantsWithVotes(db, await query.execute());
   }
 

@@ -135,7 +135,12 @@ export interface Grants {
   /** Errors as of Approvals.decide, with `grant_` for `approval_`. */
   decide(id: string, by: Principal, decision: 'approve' | 'deny', reason: string): Promise<Grant>;
   revoke(id: string, by: Principal, reason: string): Promise<Grant>;
-  list(filter: { readonly state?: GrantState; readonly user?: string; readonly limit: number }): Promise<readonly Grant[]>;
+  list(filter: {
+    readonly state?: GrantState;
+    readonly user?: string;
+    readonly breakGlass?: boolean;
+    readonly limit: number;
+  }): Promise<readonly Grant[]>;
   get(id: string): Promise<Grant | null>;
   /** Groups that the principal has by active grants, now. From memory: every gateway keeps them current by notifications. */
   groupsOf(principal: Principal): readonly { readonly group: string; readonly grant: string; readonly expiresAt: number }[];

@@ -12,6 +12,8 @@ type VoteTableName = 'approval_votes' | 'grant_votes';
 
 /** Longest reason that is kept. */
 const MAX_REASON = 1_000;
+/** States in which what was taken by break-glass may still be confirmed. */
+const CONFIRMABLE: readonly string[] = ['active', 'expired', 'revoked'];
 
 /** A person may come by another issuer, or as a token of the command line, under the same name. */
 export function samePerson(a: Subject, b: Subject): boolean {
@@ -59,6 +61,18 @@ export function approved(approvers: readonly ApproverGroup[], votes: readonly Pi
   return approvers.every(
     ({ group, needed }) => votes.filter((vote) => vote.decision === 'approve' && vote.groups.includes(group)).length >= needed,
   );
+}
+
+/**
+ * Whether a grant waits for somebody to decide on it: a request, or what was taken by break-glass and has been neither confirmed nor
+ * denied, also when it is over.
+ */
+export function awaitsVotes(
+  grant: { readonly state: string; readonly breakGlass: boolean; readonly approvers: readonly ApproverGroup[] },
+  votes: readonly Pick<ApprovalVote, 'decision' | 'groups'>[],
+): boolean {
+  if (!grant.breakGlass) return grant.state === 'pending';
+  return CONFIRMABLE.includes(grant.state) && !approved(grant.approvers, votes) && !votes.some(({ decision }) => decision === 'deny');
 }
 
 /** Votes by request, oldest first. */

@@ -117,7 +117,7 @@ test('our errors are told plainly, a fault of the program with its stack', async
 
 test('text from a record cannot drive the terminal', () => {
   assert.equal(visible('a\u001b[2Jb\r\nc\td\u202ee\u009b'), 'a\\u001b[2Jb  c d\\u202ee\\u009b');
-  assert.equal(visible('a\n\tb\u0007\r', true), 'a\n\tb\\u0007 ');
+  assert.equal(visible('a\n\tb\u0007\r', true), 'a\n\tb\\u0007\\u000d\n');
 });
 
 test('columns line up', () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { chromium, type Page } from 'playwright-core';
+import type { Grant } from '../../src/access/model.ts';
 import { type ApiStage, questionOf, startApiStage } from '../support/api-stage.ts';
 import { requireClient } from '../support/clients.ts';
 
@@ -16,6 +17,7 @@ before(async () => {
   stage = await startApiStage();
   stage.provider.accounts.set('sub-dana', { name: 'dana', groups: ['dba'] });
   stage.provider.accounts.set('sub-bob', { name: 'bob', groups: ['developers'] });
+  stage.provider.accounts.set('sub-sam', { name: 'sam', groups: ['security'] });
 });
 after(async () => {
   for (const close of closing.reverse()) await close();
@@ -150,6 +152,51 @@ test('whoever is not asked sees no form, and the requester never decides', skip,
   await page.waitForURL(`${stage.url}/login`);
   await page.goto(`${stage.url}/approvals`);
   await page.waitForURL(`${stage.url}/login?back=%2Fapprovals`);
+});
+
+test('a grant is asked for by the API, and approved and ended by whoever opens its address', skip, async () => {
+  const token = stage.token('carl', ['developers']);
+  const json = { resource: 'payments', role: 'read-write', seconds: 7200, reason: 'move the <b>orders</b>', ticket: 'OPS-7' };
+  const asked = await stage.call('POST', '/api/v1/grants', { token, json });
+  assert.equal(asked.status, 201, asked.text);
+  const { id } = asked.body as Grant;
+  const { page, violations } = await newBrowser();
+  await openAs(page, 'sub-dana', `/grants/${id}`);
+  const text = await page.locator('main').innerText();
+  for (const shown of ['payments as read-write, for carl', '2 h', 'move the <b>orders</b>', 'OPS-7', 'dba', 'Nobody has voted yet.'])
+    assert.ok(text.includes(shown), `${shown} is not on the page`);
+  await page.getByLabel('Reason').fill('the ticket says so');
+  await page.getByRole('button', { name: 'Approve' }).click();
+  await page.locator('#state[data-state=active]').waitFor();
+  assert.match(await page.locator('#votes').innerText(), /^dana for dba: approve, .*: the ticket says so$/);
+  const { groups } = (await stage.call('GET', '/api/v1/whoami', { token })).body as { groups: string[] };
+  assert.ok(groups.includes('payments/read-write'));
+
+  await page.getByRole('link', { name: 'Grants', exact: true }).click();
+  assert.match(
+    await page.getByRole('region', { name: 'Active' }).innerText(),
+    /carl\s+payments as read-write\s+2 h\s+.*UTC\s+never\s+active/,
+  );
+  // dana decides; to end it is for others.
+  await page.getByRole('link', { name: 'payments as read-write' }).click();
+  await page.locator('#votes').waitFor();
+  assert.equal(await page.getByRole('button', { name: 'Revoke' }).count(), 0);
+  const other = await newBrowser(false);
+  await openAs(other.page, 'sub-sam', `/grants/${id}`);
+  await other.page.getByLabel('Reason to end it').fill('done');
+  await other.page.getByRole('button', { name: 'Revoke' }).click();
+  await other.page.locator('#state[data-state=revoked]').waitFor();
+  assert.deepEqual(violations, []);
+});
+
+test('the page of a request for a grant that is decided elsewhere shows it by itself', skip, async () => {
+  const by = questionOf({ name: 'bob', issuer: 'gw-1' }).principal;
+  const wanted = { resource: 'payments', role: 'read-write', seconds: 60, reason: 'a task', ticket: '', breakGlass: false };
+  const { id } = await stage.access.grants.request(by, wanted);
+  const { page } = await newBrowser();
+  await openAs(page, 'sub-dana', `/grants/${id}`);
+  await stage.access.grants.decide(id, { ...questionOf({ name: 'dora', issuer: 'gw-1' }).principal, groups: ['dba'] }, 'deny', '');
+  await page.locator('#state[data-state=denied]').waitFor();
 });
 
 test('every control of the page has a name, and the order of headings has no gaps', skip, async () => {

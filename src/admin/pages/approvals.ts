@@ -1,5 +1,6 @@
 import type { Approval } from '../../access/model.ts';
 import { type Html, html } from './html.ts';
+import { votesSection, when } from './parts.ts';
 
 const words: Readonly<Record<Approval['state'], string>> = {
   pending: 'waiting for a decision',
@@ -73,16 +74,7 @@ ${approval.rowBudget === null ? null : html`<dt>Row budget</dt><dd>${approval.ro
 <pre id="statement" tabindex="0">${approval.statement}</pre>
 ${approval.params.length === 0 ? null : html`<ol aria-label="Values">${approval.params.map((param) => html`<li><code>${param}</code></li>`)}</ol>`}
 </section>
-<section aria-labelledby="votes-title"><h2 id="votes-title">Votes</h2>
-${
-  approval.votes.length === 0
-    ? html`<p>Nobody has voted yet.</p>`
-    : html`<ul id="votes">${approval.votes.map(
-        (vote) =>
-          html`<li>${vote.approver} for ${vote.groups.join(', ')}: <strong>${vote.decision}</strong>, ${when(vote.at)}${vote.reason === '' ? '' : `: ${vote.reason}`}</li>`,
-      )}</ul>`
-}
-</section>
+${votesSection(approval.votes)}
 ${approval.state !== 'pending' ? null : mayDecide === true ? form(approval, csrf) : html`<p id="why-not">${mayDecide}</p>`}`;
 }
 
@@ -99,9 +91,4 @@ function form(approval: Approval, csrf: string): Html {
 function summary(approval: Approval): string {
   const [first = approval.action, ...others] = approval.objects;
   return others.length === 0 ? first : `${first} and ${others.length} more`;
-}
-
-function when(at: number): Html {
-  const iso = new Date(at).toISOString();
-  return html`<time datetime="${iso}">${iso.slice(0, 19).replace('T', ' ')} UTC</time>`;
 }

@@ -30,7 +30,7 @@ button.deny { border-color: var(--bad); background: var(--bad); }
 button.quiet { background: none; color: inherit; border-color: var(--line); padding: .2rem .8rem; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 .state { border: 1px solid var(--line); border-radius: 1rem; padding: .1rem .7rem; }
-.state.approved, .state.used { color: var(--good); }
+.state.approved, .state.used, .state.active { color: var(--good); }
 .state.denied, .state.expired, .state.lost, .problem { color: var(--bad); }
 .state.pending { font-weight: 700; }
 `;
@@ -40,11 +40,10 @@ export const script = `'use strict';
 (() => {
   const state = document.getElementById('state');
   if (state === null || state.dataset.state !== 'pending') return;
-  const id = location.pathname.split('/').pop();
   const look = async () => {
     if (document.hidden) return;
     try {
-      const reply = await fetch('/api/v1/approvals/' + id, { headers: { accept: 'application/json' } });
+      const reply = await fetch('/api/v1' + location.pathname, { headers: { accept: 'application/json' } });
       const form = document.querySelector('main form');
       const typing = form !== null && [...form.querySelectorAll('input:not([type=hidden])')].some((input) => input.value !== '');
       if (reply.ok && (await reply.json()).state !== 'pending' && !typing) location.reload();

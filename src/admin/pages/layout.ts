@@ -28,7 +28,7 @@ export function page(status: number, { title, user, csrf, main }: PageOptions): 
 </head>
 <body>
 <a class="skip" href="#main">Skip to content</a>
-<header><nav aria-label="Main"><a class="brand" href="/approvals">Sluice</a> <a href="/approvals">Approvals</a></nav>${account}</header>
+<header><nav aria-label="Main"><a class="brand" href="/approvals">Sluice</a> <a href="/approvals">Approvals</a> <a href="/grants">Grants</a></nav>${account}</header>
 <main id="main" tabindex="-1">
 ${main}
 </main>

@@ -8,21 +8,20 @@ import { localPath, logout } from '../routes/login.ts';
 import { text } from '../schema.ts';
 import { detailPage, listPage } from './approvals.ts';
 import { icon, script, stylesheet } from './assets.ts';
+import { grantPageRoutes } from './grant-routes.ts';
 import { html } from './html.ts';
 import { page } from './layout.ts';
-
-const form = 'application/x-www-form-urlencoded';
-const shown = { 200: { description: 'the page', type: 'text/html' } };
+import { form, ownPage, pageOf, reasonOf } from './page-route.ts';
 
 /** What people see in a browser. Everything here also works without scripts. */
 export function pageRoutes(authentication: Authentication): readonly Route[] {
   return [
-    { ...page0('/', 'home'), access: 'open', handle: () => redirect('/approvals') },
+    { ...pageOf('/', 'home'), access: 'open', handle: () => redirect('/approvals') },
     asset('/assets/sluice.css', 'text/css; charset=utf-8', stylesheet),
     asset('/assets/sluice.svg', 'image/svg+xml', icon),
     asset('/assets/sluice.js', 'text/javascript; charset=utf-8', script),
     {
-      ...page0('/login', 'loginPage'),
+      ...pageOf('/login', 'loginPage'),
       access: 'open',
       query: { back: text(1000) },
       handle(call) {
@@ -41,7 +40,7 @@ export function pageRoutes(authentication: Authentication): readonly Route[] {
       },
     },
     {
-      ...page0('/logout', 'logoutPage'),
+      ...pageOf('/logout', 'logoutPage'),
       method: 'POST',
       form,
       access: 'logged-in',
@@ -51,19 +50,19 @@ export function pageRoutes(authentication: Authentication): readonly Route[] {
       },
     },
     {
-      ...page0('/approvals', 'approvalsPage'),
+      ...pageOf('/approvals', 'approvalsPage'),
       access: 'approval.list',
       own: true,
       handle: async (call) => ownPage(call, 'Approvals', listPage(await listApprovals(call, 200))),
     },
     {
-      ...page0('/approvals/{id}', 'approvalPage'),
+      ...pageOf('/approvals/{id}', 'approvalPage'),
       access: 'approval.list',
       own: true,
       handle: (call) => detail(call),
     },
     {
-      ...page0('/approvals/{id}', 'decideOnPage'),
+      ...pageOf('/approvals/{id}', 'decideOnPage'),
       method: 'POST',
       form,
       access: 'approval.decide',
@@ -73,9 +72,7 @@ export function pageRoutes(authentication: Authentication): readonly Route[] {
         const decision = given.get('decision');
         try {
           if (decision !== 'approve' && decision !== 'deny') throw refuse('request_invalid', 'say approve or deny');
-          const reason = given.get('reason') ?? '';
-          if (reason.length > 1000 || reason.includes('\0')) throw refuse('request_invalid', 'the reason is too long, or no text');
-          await decideApproval(call, decision, reason, rowBudgetOf(given.get('rowBudget') ?? ''));
+          await decideApproval(call, decision, reasonOf(given), rowBudgetOf(given.get('rowBudget') ?? ''));
         } catch (error) {
           if (!(error instanceof GatewayError) || error.source !== 'client' || error.code === 'not_found') throw error;
           return detail(call, error);
@@ -83,6 +80,7 @@ export function pageRoutes(authentication: Authentication): readonly Route[] {
         return redirect(`/approvals/${encodeURIComponent(call.params['id'] ?? '')}`);
       },
     },
+    ...grantPageRoutes,
   ];
 }
 
@@ -106,17 +104,9 @@ async function detail(call: Call, error?: GatewayError): Promise<ApiReply> {
   return { ...ownPage(call, 'Approval', main), status: error === undefined ? 200 : error.code === 'forbidden' ? 403 : 409 };
 }
 
-function ownPage(call: Call, title: string, main: Parameters<typeof page>[1]['main']): ApiReply {
-  return page(200, { title, user: call.principal.name, csrf: call.csrf, main });
-}
-
-function page0(path: string, id: string): Pick<Route, 'path' | 'id' | 'summary' | 'replies'> & { readonly method: 'GET' } {
-  return { method: 'GET', path, id, summary: id, replies: shown };
-}
-
 function asset(path: string, type: string, body: string): Route {
   return {
-    ...page0(path, path),
+    ...pageOf(path, path),
     access: 'open',
     handle: () => ({ status: 200, type, body, headers: [['Cache-Control', 'public, max-age=300']] }),
   };

@@ -1,4 +1,4 @@
-import type { Grant, GrantState } from '../../access/model.ts';
+import type { Grant, GrantState, Grants } from '../../access/model.ts';
 import type { Principal } from '../../policy/model.ts';
 import { recorded } from '../authorization.ts';
 import { mustBePerson, refuse } from '../errors.ts';
@@ -22,12 +22,12 @@ export const grantRoutes: readonly Route[] = [
     replies: { 200: { description: 'the grants', schema: object({ grants: list(grantSchema) }) } },
     async handle(call) {
       const { state, user, limit } = call.query;
-      const found = await call.services.access.grants.list({
+      const grants = await listGrants(call, {
         limit: Number(limit ?? 100),
         ...(state === undefined ? {} : { state: state as GrantState }),
         ...(user === undefined ? {} : { user }),
       });
-      return json(200, { grants: found.filter((grant) => concerns(call.principal, grant) || call.may('grant.list', grant.resource)) });
+      return json(200, { grants });
     },
   },
   {
@@ -92,13 +92,7 @@ export const grantRoutes: readonly Route[] = [
     replies: { 200: { description: 'the grant as it is now', schema: grantSchema } },
     async handle(call) {
       const { decision, reason } = call.body as { readonly decision: 'approve' | 'deny'; readonly reason?: string };
-      const grant = await findGrant(call);
-      mustBePerson(call.principal);
-      call.must('grant.decide', grant.resource);
-      const { access, mask } = call.services;
-      const decided = await access.grants.decide(grant.id, call.principal, decision, mask(reason ?? ''));
-      await recorded(call.services);
-      return json(200, decided);
+      return json(200, await decideGrant(call, decision, reason ?? ''));
     },
   },
   {
@@ -112,27 +106,48 @@ export const grantRoutes: readonly Route[] = [
     replies: { 200: { description: 'the grant as it is now', schema: grantSchema } },
     async handle(call) {
       const { reason } = call.body as { readonly reason?: string };
-      const grant = await findGrant(call);
-      if (!isHolder(call.principal, grant)) call.must('grant.revoke', grant.resource);
-      const { access, mask } = call.services;
-      const revoked = await access.grants.revoke(grant.id, call.principal, mask(reason ?? ''));
-      await recorded(call.services);
-      return json(200, revoked);
+      return json(200, await revokeGrant(call, reason ?? ''));
     },
   },
 ];
 
-async function findGrant(call: Call): Promise<Grant> {
+/** Those that the caller may see: their own, those they are asked about, and with grant.list all. */
+export async function listGrants(call: Call, filter: Parameters<Grants['list']>[0]): Promise<readonly Grant[]> {
+  const found = await call.services.access.grants.list(filter);
+  return found.filter((grant) => concerns(call.principal, grant) || call.may('grant.list', grant.resource));
+}
+
+/** The grant that the path names. Who may not see it is told that there is none. */
+export async function findGrant(call: Call): Promise<Grant> {
   const grant = await call.services.access.grants.get(call.params['id'] ?? '');
   if (grant === null || !(concerns(call.principal, grant) || call.may('grant.list', grant.resource)))
     throw refuse('not_found', 'there is no such grant');
   return grant;
 }
 
+export async function decideGrant(call: Call, decision: 'approve' | 'deny', reason: string): Promise<Grant> {
+  const grant = await findGrant(call);
+  mustBePerson(call.principal);
+  call.must('grant.decide', grant.resource);
+  const { access, mask } = call.services;
+  const decided = await access.grants.decide(grant.id, call.principal, decision, mask(reason));
+  await recorded(call.services);
+  return decided;
+}
+
+export async function revokeGrant(call: Call, reason: string): Promise<Grant> {
+  const grant = await findGrant(call);
+  if (!isHolder(call.principal, grant)) call.must('grant.revoke', grant.resource);
+  const { access, mask } = call.services;
+  const revoked = await access.grants.revoke(grant.id, call.principal, mask(reason));
+  await recorded(call.services);
+  return revoked;
+}
+
 function concerns(principal: Principal, grant: Grant): boolean {
   return isHolder(principal, grant) || grant.approvers.some(({ group }) => principal.groups.includes(group));
 }
 
-function isHolder(principal: Principal, { user }: Grant): boolean {
+export function isHolder(principal: Principal, { user }: Grant): boolean {
   return user.issuer === principal.issuer && user.subject === principal.subject;
 }
