@@ -68,6 +68,31 @@ test('who left the identity provider loses keys, tokens and log-ins; who is ther
   await assert.rejects(identity.authenticator.authenticate(annToken.token, 'ann'), { code: 'revoked' }, 'without what was open before');
 });
 
+test('who lost a group at the provider logs in anew; who got one more, or was in none, goes on', async (context) => {
+  const staged = await stage(context);
+  const { provider, identity } = staged;
+  provider.accounts.set('17', { name: 'ann', groups: ['dba', 'analysts'] });
+  const ann = (await logIn(staged, '17')).principal;
+  const token = await identity.logins.issueFor(ann);
+  const bob = (await logIn(staged, '18')).principal;
+
+  provider.accounts.set('17', { name: 'ann', groups: ['analysts', 'dba', 'oncall'] });
+  provider.accounts.set('18', { name: 'bob', groups: ['oncall'] });
+  assert.deepEqual(await identity.logins.checkUsers(), []);
+  assert.deepEqual(identity.revoked, []);
+
+  provider.accounts.set('17', { name: 'ann', groups: ['analysts'] });
+  assert.deepEqual(await identity.logins.checkUsers(), [], 'she is still there');
+  assert.deepEqual(identity.revoked, [`credential ${ann.credential.id}`]);
+  await assert.rejects(identity.authenticator.authenticate(token.token, 'ann'), { code: 'revoked' });
+
+  const again = (await logIn(staged, '17')).principal;
+  assert.deepEqual(again.groups, ['analysts']);
+  assert.deepEqual(await identity.logins.checkUsers(), []);
+  assert.equal(identity.revoked.length, 1);
+  assert.equal((await identity.authenticator.authenticate((await identity.logins.issueFor(bob)).token, 'bob')).name, 'bob');
+});
+
 test('who was revoked by a person does not come back by logging in', async (context) => {
   const staged = await stage(context);
   const { provider, identity } = staged;

@@ -90,15 +90,26 @@ export class Departures {
     if (!due && !now) return null;
     if (!(await attempts.lease('refresh', login.id, this.#parts.now() + LEASE_MS))) return null;
     try {
-      const token = await tokens.refreshToken(login.id);
-      if (token === null) return null;
-      const answer = await provider.refresh(token, login.subject);
+      const kept = await tokens.refreshOf(login.id);
+      if (kept === null) return null;
+      const answer = await provider.refresh(kept.token, login.subject);
       if (answer.state === 'gone') return answer.why;
-      if (answer.refreshToken !== null && answer.refreshToken !== token) await tokens.keepRefreshToken(login.id, answer.refreshToken);
+      const { refreshToken, groups } = answer;
+      if (refreshToken !== null && refreshToken !== kept.token) await tokens.keepRefresh(login.id, { ...kept, token: refreshToken });
+      const lost = groups === null ? [] : kept.groups.filter((group) => !groups.includes(group));
+      if (lost.length > 0) await this.#endLogin(login, lost);
       return null;
     } finally {
       await attempts.release('refresh', login.id);
     }
+  }
+
+  /** A log-in says who is in which groups for hours: once it is wrong, what stands on it ends, and the user logs in anew. */
+  async #endLogin(login: OpenLogin, lost: readonly string[]): Promise<void> {
+    const { tokens, log } = this.#parts;
+    log.info('a user lost groups at the identity provider', { provider: login.provider, user: login.name, groups: lost });
+    await this.#parts.onCredentialRevoked(login.id, `no longer in ${lost.join(', ')} at the identity provider ${login.provider}`);
+    await tokens.keepRefresh(login.id, null);
   }
 
   async #left(login: OpenLogin, why: string): Promise<void> {
@@ -108,14 +119,14 @@ export class Departures {
     await this.#parts.onRevoked(login.name, login.issuer, reason);
     await this.#endAll(login.issuer, login.subject, reason);
     await keys.revokeMadeBy(login.name, reason);
-    await tokens.keepRefreshToken(login.id, null);
+    await tokens.keepRefresh(login.id, null);
   }
 
   /** Each by itself: should the user come back, what was open before stays closed. */
   async #endAll(issuer: string, subject: string, reason: string): Promise<void> {
     for (const { id } of await this.#parts.tokens.openOf(issuer, subject)) {
       await this.#parts.onCredentialRevoked(id, reason);
-      await this.#parts.tokens.keepRefreshToken(id, null);
+      await this.#parts.tokens.keepRefresh(id, null);
     }
   }
 

@@ -17,7 +17,12 @@ export interface OpenLogin {
   readonly issuer: string;
   readonly subject: string;
   readonly provider: string;
-  readonly refreshToken: string;
+}
+
+/** With what the provider is asked, and what it said at the log-in. Kept sealed. */
+export interface Refresh {
+  readonly token: string;
+  readonly groups: readonly string[];
 }
 
 /** The log-ins and tokens that were given out. A token is good without its row: the row is for lists, and for taking back. */
@@ -50,7 +55,7 @@ export class TokenStore implements IssuedTokens {
         name,
         kind,
         provider,
-        refresh: refreshToken === null ? null : this.#seal(credential.id, refreshToken),
+        refresh: refreshToken === null ? null : this.#seal(credential.id, { token: refreshToken, groups: principal.groups }),
         issued_at: this.#now(),
         expires_at: credential.expiresAt,
         last_used_at: null,
@@ -103,26 +108,26 @@ export class TokenStore implements IssuedTokens {
 
   /** A page of the open log-ins with a refresh token, by id from `after`. */
   async openLogins(after: string, limit: number): Promise<readonly OpenLogin[]> {
-    const rows = await this.#required.db
+    return this.#required.db
       .selectFrom('issued_tokens')
-      .select(['id', 'name', 'issuer', 'subject', 'provider', 'refresh'])
+      .select(['id', 'name', 'issuer', 'subject', 'provider'])
       .where('refresh', 'is not', null)
       .where('expires_at', '>', this.#now())
       .where('id', '>', after)
       .orderBy('id')
       .limit(limit)
       .execute();
-    return rows.map(({ refresh, ...row }) => ({ ...row, refreshToken: this.#open(row.id, refresh ?? Buffer.alloc(0)) }));
   }
 
-  /** The refresh token as it is now: another gateway may have used and replaced it. Null: gone. */
-  async refreshToken(id: string): Promise<string | null> {
+  /** What is kept now: another gateway may have used and replaced the token. Null: gone. */
+  async refreshOf(id: string): Promise<Refresh | null> {
     const row = await this.#required.db.selectFrom('issued_tokens').select('refresh').where('id', '=', id).executeTakeFirst();
     return row?.refresh == null ? null : this.#open(id, row.refresh);
   }
 
-  async keepRefreshToken(id: string, refreshToken: string | null): Promise<void> {
-    const refresh = refreshToken === null ? null : this.#seal(id, refreshToken);
+  /** Null: the provider is not asked any more. */
+  async keepRefresh(id: string, kept: Refresh | null): Promise<void> {
+    const refresh = kept === null ? null : this.#seal(id, kept);
     await this.#required.db.updateTable('issued_tokens').set({ refresh }).where('id', '=', id).execute();
   }
 
@@ -141,12 +146,12 @@ export class TokenStore implements IssuedTokens {
       .execute();
   }
 
-  #seal(id: string, refreshToken: string): Buffer {
-    return this.#required.seal(Buffer.from(refreshToken), `refresh-token:${id}`);
+  #seal(id: string, refresh: Refresh): Buffer {
+    return this.#required.seal(Buffer.from(JSON.stringify(refresh)), `refresh-token:${id}`);
   }
 
-  #open(id: string, sealed: Uint8Array): string {
-    return this.#required.open(sealed, `refresh-token:${id}`).toString('utf8');
+  #open(id: string, sealed: Uint8Array): Refresh {
+    return JSON.parse(this.#required.open(sealed, `refresh-token:${id}`).toString('utf8')) as Refresh;
   }
 }
 

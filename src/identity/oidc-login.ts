@@ -18,7 +18,7 @@ import {
 } from 'openid-client';
 
 import { GatewayError } from '../errors.ts';
-import { subjectOf } from './claims.ts';
+import { groupsOf, subjectOf } from './claims.ts';
 import { issuerUnavailable, notAccepted, refuse } from './failure.ts';
 import type { OidcProvider } from './oidc-provider.ts';
 
@@ -56,8 +56,10 @@ export interface DeviceAuthorization {
   readonly intervalSeconds: number;
 }
 
-/** How a refresh went: `gone` is the provider's word that the user's grant has ended. */
-export type Refreshed = { readonly state: 'here'; readonly refreshToken: string | null } | { readonly state: 'gone'; readonly why: string };
+/** How a refresh went: `gone` is the provider's word that the user's grant has ended. `groups` is null where it says nothing of them. */
+export type Refreshed =
+  | { readonly state: 'here'; readonly refreshToken: string | null; readonly groups: readonly string[] | null }
+  | { readonly state: 'gone'; readonly why: string };
 
 /** The grants of OAuth 2.0 and OpenID Connect that log-ins use, with one provider. Errors are GatewayError. */
 export class OidcLogin {
@@ -138,12 +140,19 @@ export class OidcLogin {
         return { state: 'gone', why: 'the refresh token is no longer good' };
       throw this.#failed(error);
     }
-    // OpenID Connect Core 12.2: an ID token of a refresh names the same subject.
-    if (answer.id_token !== undefined) {
-      const claims = await this.#idToken(answer.id_token);
+    const unsaid: Refreshed = { state: 'here', refreshToken: answer.refresh_token ?? null, groups: null };
+    if (answer.id_token === undefined) return unsaid;
+    try {
+      const { claims } = await this.#vouched(client, answer, null);
+      // OpenID Connect Core 12.2: an ID token of a refresh names the same subject.
       if (claims.sub !== subject) return { state: 'gone', why: 'the refresh token names another subject' };
+      const { groupsClaim } = this.#provider.config;
+      // Many providers leave the claim out of a refresh: that says nothing.
+      return claims[groupsClaim] === undefined ? unsaid : { ...unsaid, groups: groupsOf(claims, groupsClaim, new Set()) };
+    } catch {
+      // The token was replaced and must be kept, or the next refresh would look like a user who left.
+      return unsaid;
     }
-    return { state: 'here', refreshToken: answer.refresh_token ?? null };
   }
 
   get #scope(): string {
