@@ -368,6 +368,8 @@ export class ServerMessages {
   #readyForQuery(status: number): void {
     const state = this.#state;
     state.transaction = status;
+    // Drivers name their cursors anew each time, and leave it to the end of the transaction to close them.
+    if (status === 0x49) state.portals.endConfirmed();
     if (status === 0x49 && state.changedCatalog) {
       // Only now others can see it, the gateway's own connection among them; before, it would wait for the transaction's locks.
       const mark = state.catalog.markStale();

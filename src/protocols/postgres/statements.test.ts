@@ -96,3 +96,25 @@ test('values may hold on to so many bytes together, and give them back when they
   names.settle(closing);
   assert.notEqual(names.set(heavy('d', 40)), null);
 });
+
+test('what ended with its transaction is forgotten once there is much of it; what is unanswered stays', () => {
+  const names = new NameTable<Entry>(() => 1, 1000, 1000);
+  for (let round = 0; round < 10; round++) {
+    const waiting = Array.from({ length: 50 }, (_, i) => entry(`waiting ${round} ${i}`, '', 1));
+    for (const one of waiting) assert.notEqual(names.set(one), null, `the table is full in round ${round}`);
+    for (let i = 0; i < 300; i++) assert.notEqual(names.set(entry(`${round} ${i}`, '')), null, `the table is full in round ${round}`);
+    names.endConfirmed();
+    assert.equal(names.get(`${round} 0`), undefined);
+    for (const one of waiting) {
+      assert.equal(names.get(one.name), one);
+      names.settle(one);
+    }
+  }
+});
+
+test('few names are left alone: looking at each of them is not for every transaction', () => {
+  const names = new NameTable<Entry>(() => 1);
+  names.set(entry('', ''));
+  names.endConfirmed();
+  assert.notEqual(names.get(''), undefined);
+});

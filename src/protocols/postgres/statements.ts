@@ -34,6 +34,9 @@ export interface Portal {
   readonly closed: boolean;
 }
 
+/** Names below this are not worth a look at each of them. */
+const SWEEP = 256;
+
 interface Named {
   readonly name: string;
   pending: number;
@@ -81,6 +84,7 @@ export class NameTable<T extends Named> {
   readonly #maxNames: number;
   readonly #maxBytes: number;
   #bytes = 0;
+  #sweepAt = SWEEP;
 
   /** @param weigh bytes of memory that a value holds on to. */
   constructor(weigh: (value: T) => number, maxNames = 100_000, maxBytes = 64 * 1024 * 1024) {
@@ -110,6 +114,17 @@ export class NameTable<T extends Named> {
     this.#previous.set(value, previous);
     this.#bytes += this.#weigh(value);
     return { undo: () => this.#undo(value) };
+  }
+
+  /** Forgets what the server has confirmed: it ended with its transaction. Done now and then only, when there are many. */
+  endConfirmed(): void {
+    if (this.#names.size < this.#sweepAt) return;
+    for (const [name, value] of this.#names) {
+      if (value.pending !== 0) continue;
+      this.#names.delete(name);
+      this.#bytes -= this.#weigh(value);
+    }
+    this.#sweepAt = Math.max(SWEEP, 2 * this.#names.size);
   }
 
   /** The server confirmed the change. */
