@@ -53,6 +53,18 @@ interface Known {
   readonly facts: string;
 }
 
+/** What is the same for all operations on a target. */
+interface KnownTarget {
+  /** Its name as JSON. */
+  readonly resource: string;
+  /** Members of the context. */
+  readonly facts: string;
+  /** Parts of requests that have been described, by object and action. */
+  readonly parts: Map<string, string>;
+}
+
+/** Objects of one target whose descriptions are kept. */
+const DESCRIBED = 1024;
 /** Decisions are remembered by everything that policies can see; longer requests are rare, and not kept. */
 const REMEMBERED = 4096;
 const REMEMBERED_LENGTH = 4096;
@@ -69,6 +81,7 @@ export class CedarEngine implements PolicyEngine {
   /** Null when no policy asks how long ago somebody logged in: then decisions do not depend on the time. */
   readonly #now: (() => number) | null;
   readonly #known = new WeakMap<Principal, Known>();
+  readonly #targets = new WeakMap<Target, KnownTarget>();
   readonly #remembered = new Map<string, Answer>();
   #closed = false;
 
@@ -109,22 +122,24 @@ export class CedarEngine implements PolicyEngine {
    */
   decide(principal: Principal, target: Target, operation: Operation, approvedBy: readonly string[] = []): Decision {
     const { who, evidence, facts } = this.#knownOf(principal);
-    const resource = JSON.stringify(target.resource);
-    const parts: string[] = [];
+    const known = this.#knownTarget(target);
+    const { resource } = known;
+    let parts = '';
     let ownActionDone = false;
     for (const object of operation.objects) {
       ownActionDone ||= object.action === operation.action;
-      const described = this.#describe(target, object);
-      if (described === null) return this.#failed(`objects of type ${object.type} are unknown to policy`);
-      parts.push(`{"action":${JSON.stringify(object.action)},"resource":${described}}`);
+      const part = this.#part(target, known, object);
+      if (part === null) return this.#failed(`objects of type ${object.type} are unknown to policy`);
+      parts += parts === '' ? part : `,${part}`;
     }
-    if (!ownActionDone) parts.push(`{"action":${JSON.stringify(operation.action)},"resource":{"type":"Resource","id":${resource}}}`);
+    if (!ownActionDone)
+      parts += `${parts === '' ? '' : ','}{"action":${JSON.stringify(operation.action)},"resource":{"type":"Resource","id":${resource}}}`;
     // Of names that are there twice the last one counts: what the operation says of itself cannot replace what is known here.
     const attributes = JSON.stringify(operation.attributes).slice(0, -1);
     const granted = principal.groups.includes(`${target.resource}/${target.account}`);
-    const context = `${attributes}${attributes.length > 1 ? ',' : ''}"account":${JSON.stringify(target.account)},"resource":${resource},"kind":${JSON.stringify(target.kind)},"granted":${granted},"authAge":${this.#authAge(evidence)},${facts}}`;
+    const context = `${attributes}${attributes.length > 1 ? ',' : ''}${known.facts},"granted":${granted},"authAge":${this.#authAge(evidence)},${facts}}`;
     const approvals = approvedBy.length === 0 ? '' : `,"approvedBy":${JSON.stringify(approvedBy)}`;
-    const answer = this.#ask(`${who},"context":${context}${approvals},"parts":[${parts.join(',')}]}`);
+    const answer = this.#ask(`${who},"context":${context}${approvals},"parts":[${parts}]}`);
     return typeof answer === 'string' ? this.#failed(answer) : this.#decision(answer, target, operation);
   }
 
@@ -204,8 +219,36 @@ export class CedarEngine implements PolicyEngine {
     return known;
   }
 
+  #knownTarget(target: Target): KnownTarget {
+    let known = this.#targets.get(target);
+    if (known === undefined) {
+      const resource = JSON.stringify(target.resource);
+      const facts = `"account":${JSON.stringify(target.account)},"resource":${resource},"kind":${JSON.stringify(target.kind)}`;
+      known = { resource, facts, parts: new Map() };
+      this.#targets.set(target, known);
+    }
+    return known;
+  }
+
   #authAge(evidence: Evidence): number {
     return this.#now === null ? -1 : authAge(evidence, this.#now());
+  }
+
+  /** The object with its action as a part of the request, or null for a type no vocabulary has. */
+  #part(target: Target, known: KnownTarget, object: ObjectRef): string | null {
+    const { type, path, action } = object;
+    // With the length no path can be taken for another one and its action.
+    const key = `${type} ${path.length} ${path}${action}`;
+    const kept = known.parts.get(key);
+    if (kept !== undefined) return kept;
+    const described = this.#describe(target, object);
+    if (described === null) return null;
+    const part = `{"action":${JSON.stringify(action)},"resource":${described}}`;
+    if (key.length <= REMEMBERED_LENGTH) {
+      if (known.parts.size >= DESCRIBED) known.parts.clear();
+      known.parts.set(key, part);
+    }
+    return part;
   }
 
   /** The object as the request's `resource`, or null for a type no vocabulary has. */

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use cedar_policy::{Entities, EntityUid, Policy, PolicySet};
+use cedar_policy::{Effect, Entities, EntityUid, Policy, PolicySet};
 use serde_json::{Value as Json, json};
 
 use crate::approvers::APPROVED_BY;
@@ -36,6 +36,8 @@ pub(crate) struct ActionSlice {
 
 /// A policy that may apply.
 struct Candidate {
+    id: String,
+    forbids: bool,
     test: Test,
     policy: Policy,
     looks: Looks,
@@ -49,6 +51,14 @@ struct Looks {
     /// At the context as a whole, or it cannot be told.
     everything: bool,
     action: bool,
+}
+
+/// What the tests leave to ask.
+pub(crate) enum Choice {
+    /// Nothing: of every policy it is certain whether it applies.
+    Decided(Verdict),
+    /// These policies.
+    Ask(Arc<Chosen>),
 }
 
 /// Policies to ask together.
@@ -167,10 +177,47 @@ impl ActionSlice {
         Ok(verdict)
     }
 
-    /// The policies that may apply.
-    pub(crate) fn choose(&self, view: &View<'_>) -> Result<Arc<Chosen>, String> {
-        let may_apply = |(_, candidate): &(usize, &Candidate)| candidate.test.evaluate(view) != Some(false);
-        let ids: Vec<usize> = self.each.iter().enumerate().filter(may_apply).map(|(index, _)| index).collect();
+    /// The policies that may apply, or what they say where that is certain without asking Cedar: a forbid that applies denies,
+    /// else a permit that applies allows.
+    pub(crate) fn choose(&self, view: &View<'_>) -> Result<Choice, String> {
+        let mut certain = true;
+        let mut ids: Vec<usize> = Vec::new();
+        for (index, candidate) in self.each.iter().enumerate() {
+            let applies = candidate.test.evaluate(view);
+            certain &= applies.is_some();
+            if applies != Some(false) {
+                ids.push(index);
+            }
+        }
+        if certain {
+            Ok(Choice::Decided(self.decided(&ids)))
+        } else {
+            self.chosen(ids).map(Choice::Ask)
+        }
+    }
+
+    /// What these policies, which all apply, say together.
+    fn decided(&self, ids: &[usize]) -> Verdict {
+        let those = |forbid: bool| -> Vec<String> {
+            let applying = ids.iter().filter_map(|index| self.each.get(*index));
+            let mut policies: Vec<String> = applying
+                .filter(|candidate| candidate.forbids == forbid)
+                .map(|candidate| candidate.id.clone())
+                .collect();
+            policies.sort();
+            policies
+        };
+        let forbids = those(true);
+        let policies = if forbids.is_empty() { those(false) } else { Vec::new() };
+        Verdict {
+            allow: !policies.is_empty(),
+            policies: if forbids.is_empty() { policies } else { forbids },
+            errors: Vec::new(),
+        }
+    }
+
+    /// These policies together.
+    fn chosen(&self, ids: Vec<usize>) -> Result<Arc<Chosen>, String> {
         let known = self.chosen.read().unwrap_or_else(PoisonError::into_inner).get(&ids).cloned();
         if let Some(known) = known {
             return Ok(known);
@@ -198,6 +245,8 @@ impl ActionSlice {
 impl Candidate {
     fn new(policy: &Policy, within: &BTreeSet<&EntityUid>, uid: &EntityUid) -> Self {
         let whole = Self {
+            id: policy.id().to_string(),
+            forbids: policy.effect() == Effect::Forbid,
             test: Test::Unknown,
             policy: policy.clone(),
             looks: Looks {
@@ -215,7 +264,12 @@ impl Candidate {
             *scope = json!({ "op": "All" });
         }
         match Policy::from_json(Some(policy.id().clone()), form) {
-            Ok(policy) => Self { test, policy, looks },
+            Ok(policy) => Self {
+                test,
+                policy,
+                looks,
+                ..whole
+            },
             Err(_) => Self { test, ..whole },
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use cedar_policy::{Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, PolicySet, RestrictedExpression, Schema};
 use serde::Serialize;
 
-use crate::action::ActionSlice;
+use crate::action::{ActionSlice, Choice};
 use crate::approvers::{APPROVED_BY, ApproverGroup};
 use crate::compile::Policies;
 use crate::request::{EntityRef, Part, Request, Text, Value};
@@ -46,17 +46,6 @@ pub(crate) struct Verdict {
     /// Sorted.
     pub(crate) policies: Vec<String>,
     pub(crate) errors: Vec<String>,
-}
-
-impl Verdict {
-    /// No policy applies.
-    fn nothing() -> Self {
-        Self {
-            allow: false,
-            policies: Vec::new(),
-            errors: Vec::new(),
-        }
-    }
 }
 
 impl Policies {
@@ -122,11 +111,12 @@ impl Policies {
         Some(wanted)
     }
 
-    /// Asks Cedar about the policies that may apply, with the facts that these look at. Where the request is not plainly of the
+    /// Asks Cedar about the policies that may apply, with the facts that these look at, unless it is certain of all of them whether
+    /// they apply. Where the request is not plainly of the
     /// schema's form, Cedar gets the whole of it to check.
     pub(crate) fn evaluate(&self, request: &Request<'_>, part: &Part<'_>, approved_by: &BTreeSet<String>) -> Result<Verdict, String> {
         let action = self.action(part)?;
-        if !action.form.fits(request, part) {
+        if !action.form.fits(request, part) || !self.are_known(part) {
             return self.evaluate_all(request, part, approved_by);
         }
         let view = View {
@@ -134,10 +124,10 @@ impl Policies {
             part,
             approved_by,
         };
-        let chosen = action.choose(&view)?;
-        if chosen.ids.is_empty() {
-            return Ok(Verdict::nothing());
-        }
+        let chosen = match action.choose(&view)? {
+            Choice::Decided(verdict) => return Ok(verdict),
+            Choice::Ask(chosen) => chosen,
+        };
         action.verdict(chosen.question(&view), || {
             let context = request.context.iter().filter(|(name, _)| chosen.looks_at(name));
             let approvals = chosen.looks_at(APPROVED_BY).then_some(approved_by);
@@ -151,6 +141,16 @@ impl Policies {
         })
     }
 
+    /// Whether what the part's resource is in can be what it is in.
+    fn are_known(&self, part: &Part<'_>) -> bool {
+        let resource = &part.resource;
+        let itself = |parent: &EntityRef<'_>| *parent.kind == *resource.kind && *parent.id == *resource.id;
+        resource
+            .parents
+            .iter()
+            .all(|parent| self.types.contains_key(&*parent.kind) && !itself(parent))
+    }
+
     /// The same by Cedar alone: every policy of the action, the whole request checked against the schema.
     pub(crate) fn evaluate_all(&self, request: &Request<'_>, part: &Part<'_>, approved_by: &BTreeSet<String>) -> Result<Verdict, String> {
         let action = self.action(part)?;
@@ -162,16 +162,22 @@ impl Policies {
         self.ask(query, request, part, action, &action.policies)
     }
 
-    /// How many policies of the action need not be asked.
+    /// How many policies of the action are to be asked; 0 also where Cedar need not be asked at all. And how many there are.
     #[cfg(test)]
-    pub(crate) fn left_out(&self, request: &Request<'_>, part: &Part<'_>) -> usize {
+    pub(crate) fn asked(&self, request: &Request<'_>, part: &Part<'_>) -> (usize, usize) {
         let view = View {
             request,
             part,
             approved_by: &request.approved_by,
         };
-        let chosen = self.action(part).and_then(|action| Ok((action, action.choose(&view)?)));
-        chosen.map_or(0, |(action, chosen)| action.policies.policies().count() - chosen.ids.len())
+        self.action(part).map_or((0, 0), |action| {
+            let all = action.policies.policies().count();
+            match action.choose(&view) {
+                Ok(Choice::Decided(_)) => (0, all),
+                Ok(Choice::Ask(chosen)) => (chosen.ids.len(), all),
+                Err(_) => (all, all),
+            }
+        })
     }
 
     fn ask(

@@ -1,5 +1,6 @@
 //! From bytes to trees: bounds, spans, and a stack that is large enough.
 
+use std::cell::RefCell;
 use std::ffi::CString;
 
 use crate::ffi;
@@ -73,11 +74,41 @@ pub fn to_c_text(sql: &[u8]) -> Result<CString, ParseError> {
     CString::new(sql).map_err(|_| ParseError::new("a statement cannot contain a NUL byte"))
 }
 
+thread_local! {
+    /// What was kept last, with its text.
+    static KEPT: RefCell<(Vec<u8>, Vec<Statement>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+}
+
+/// Keeps the statements of a short text for the next [`parse`] of it on this thread: where results come from is nearly always
+/// asked right after what the statement does.
+pub fn keep(sql: &[u8], statements: Vec<Statement>) {
+    if sql.len() <= INLINE_TEXT {
+        KEPT.with_borrow_mut(|(text, kept)| {
+            text.clear();
+            text.extend_from_slice(sql);
+            *kept = statements;
+        });
+    }
+}
+
 /// Parses a text into its statements. Call it inside [`with_stack`].
 ///
 /// # Errors
 /// A syntax error with its position, or a text that is too large, too deep or not UTF-8.
 pub fn parse(sql: &[u8]) -> Result<Vec<Statement>, ParseError> {
+    let kept = KEPT.with_borrow_mut(|(text, statements)| (text == sql).then(|| std::mem::take(statements)));
+    match kept {
+        // Without statements it was taken before, or there are none.
+        Some(statements) if !statements.is_empty() => Ok(statements),
+        _ => parse_anew(sql),
+    }
+}
+
+/// The same, whatever was kept.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_anew(sql: &[u8]) -> Result<Vec<Statement>, ParseError> {
     let text = to_c_text(sql)?;
     let read = ffi::parse(&text, MAX_ITEMS, read::statements).map_err(|e| ParseError {
         message: e.message,

@@ -6,7 +6,7 @@ import type { Analysis, Lineage, LineageOfStatement, StatementInfo } from './ana
 import { carrierOf } from './carriers.ts';
 import type { CatalogSnapshot } from './catalog.ts';
 import { copyOutOf, mayCopyOut } from './copy-out.ts';
-import { decideStatements } from './decide-statements.ts';
+import { decideOperations, decideStatements } from './decide-statements.ts';
 import { maskLiterals } from './literals.ts';
 import { operationOf } from './policy-operation.ts';
 import type { ReplyPlan } from './reply-plan.ts';
@@ -193,7 +193,8 @@ export class Classifier {
     const statements = analysis.statements.map((statement) => withProtection(withNamedSetting(statement, text), catalog));
     const pinned = pinnedViolation(statements);
     const action = statements.length === 1 ? (statements[0]?.kind ?? 'empty') : statements.length === 0 ? 'empty' : 'multiple';
-    const objects = statements.flatMap((statement) => operationOf(statement).objects);
+    const operations = statements.map(operationOf);
+    const objects = operations.flatMap((operation) => operation.objects);
     const sensitive = statements.some((statement) => isSensitive(statement, text, catalog));
     let decision: Decision;
     if (pinned !== null)
@@ -220,7 +221,7 @@ export class Classifier {
         'PREPARE, EXECUTE and DEALLOCATE cannot share one query text with other statements',
         'send them one by one',
       );
-    } else decision = this.decide(statements);
+    } else decision = decideOperations(this.#engine, this.#principal, this.#target, operations);
     let lineage = known;
     const flows = statements.some((statement) => carrierOf(statement) !== null || mayCopyOut(statement, catalog));
     if (decision.kind !== 'deny' && flows) {

@@ -1,4 +1,4 @@
-import type { ApproverGroup, Decision, PolicyEngine, Principal, Target } from '../../policy/model.ts';
+import type { ApproverGroup, Decision, Operation, PolicyEngine, Principal, Target } from '../../policy/model.ts';
 import type { StatementInfo } from './analysis.ts';
 import { operationOf } from './policy-operation.ts';
 
@@ -14,12 +14,24 @@ export function decideStatements(
   statements: readonly StatementInfo[],
   approvedBy: readonly string[] = [],
 ): Decision {
-  let all: Decision = { kind: 'allow', policies: [], snapshot: engine.snapshot };
-  for (const statement of statements) {
-    all = strictest(all, engine.decide(principal, target, operationOf(statement), approvedBy));
+  return decideOperations(engine, principal, target, statements.map(operationOf), approvedBy);
+}
+
+/** The same for what the statements are in policy's terms. */
+export function decideOperations(
+  engine: PolicyEngine,
+  principal: Principal,
+  target: Target,
+  operations: readonly Operation[],
+  approvedBy: readonly string[] = [],
+): Decision {
+  let all: Decision | null = null;
+  for (const operation of operations) {
+    const decision = engine.decide(principal, target, operation, approvedBy);
+    all = all === null ? decision : strictest(all, decision);
     if (all.kind === 'deny') return all;
   }
-  return all;
+  return all ?? { kind: 'allow', policies: [], snapshot: engine.snapshot };
 }
 
 /** One decision for two that must both hold. */

@@ -1,5 +1,8 @@
 //! Which class of statement a node is, and which nodes a raw parse tree can hold at all.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use crate::tree::{Node, Value};
 
 /// Numbers of `TransactionStmtKind`.
@@ -125,7 +128,8 @@ fn is_off(argument: &Value) -> bool {
 /// Whether a raw parse tree may hold a node of this kind. The parser's structs also describe analyzed queries and plans;
 /// a kind that is not listed means that we do not know what the statement does.
 pub fn is_raw(kind: &str) -> bool {
-    RAW.binary_search(&kind).is_ok()
+    static KINDS: LazyLock<HashSet<&str, ahash::RandomState>> = LazyLock::new(|| RAW.iter().copied().collect());
+    KINDS.contains(kind)
 }
 
 /// Sorted. Everything that `gram.y` builds, and the leaves and helper structs of the protobuf form.

@@ -27,8 +27,10 @@ pub fn analyze(sql: &[u8]) -> Analysis {
 }
 
 fn statements(sql: &[u8]) -> Result<Vec<StatementInfo>, ParseError> {
-    let parsed = parse::parse(sql)?;
-    Ok(parsed.iter().map(statement_info).collect())
+    let parsed = parse::parse_anew(sql)?;
+    let statements = parsed.iter().map(statement_info).collect();
+    parse::keep(sql, parsed);
+    Ok(statements)
 }
 
 fn statement_info(statement: &Statement) -> StatementInfo {

@@ -248,7 +248,7 @@ fn both_ways_give_the_same_tree() {
             continue;
         };
         let theirs: Vec<Value> = theirs.protobuf.stmts.iter().filter_map(|raw| to_value(&raw.stmt).ok()).collect();
-        let ours: Vec<Value> = ours.into_iter().map(|statement| Value::Node(Box::new(statement.node))).collect();
+        let ours: Vec<Value> = ours.iter().map(|statement| Value::Node(Box::new(statement.node.clone()))).collect();
         assert_eq!(ours, theirs, "{sql}");
     }
 }
