@@ -123,6 +123,22 @@ test('a stream that stands on a grant ends with it', async () => {
   assert.equal(code, closeCodes.noLongerAllowed);
 });
 
+test('nobody pushes what waits off the page by asking for a lot', async () => {
+  const first = await stage.access.approvals.ask(questionOf({ name: 'bob', issuer: 'gw-1' }));
+  const decoys: string[] = [];
+  for (let n = 0; n < 201; n++) {
+    const decoy = await stage.access.approvals.ask(questionOf({ name: 'mallory', issuer: 'gw-1' }, { exact: [Buffer.from(`decoy ${n}`)] }));
+    decoys.push(decoy.approval.id);
+    decoy.end('cancelled');
+    await decoy.outcome;
+  }
+  const page = await stage.call('GET', '/approvals', { token: stage.token('dana', ['dba']) });
+  assert.equal(page.status, 200);
+  assert.ok(page.text.includes(first.approval.id), 'the oldest still waits, and is shown');
+  assert.ok(!page.text.includes(decoys[0] ?? ''), 'the first decoy is not');
+  first.end('cancelled');
+});
+
 // The last: it uses up what this address may try.
 test('to guess at log-ins under way is limited; to be told of log-outs is not', async () => {
   const statuses: number[] = [];

@@ -53,7 +53,12 @@ export function pageRoutes(authentication: Authentication): readonly Route[] {
       ...pageOf('/approvals', 'approvalsPage'),
       access: 'approval.list',
       own: true,
-      handle: async (call) => ownPage(call, 'Approvals', listPage(await listApprovals(call, 200))),
+      async handle(call) {
+        // Asked for by themselves: what waits must not be missing because newer ones have been decided, or taken back by whoever asked.
+        const waiting = await listApprovals(call, { state: 'pending', limit: 500 });
+        const latest = await listApprovals(call, { limit: 200 });
+        return ownPage(call, 'Approvals', listPage([...waiting, ...latest.filter(({ state }) => state !== 'pending')]));
+      },
     },
     {
       ...pageOf('/approvals/{id}', 'approvalPage'),

@@ -1,4 +1,4 @@
-import type { Approval, ApprovalState } from '../../access/model.ts';
+import type { Approval, ApprovalState, Approvals } from '../../access/model.ts';
 import type { Principal } from '../../policy/model.ts';
 import { recorded } from '../authorization.ts';
 import { mustBePerson, refuse } from '../errors.ts';
@@ -30,7 +30,15 @@ export const approvalRoutes: readonly Route[] = [
       before: { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
     },
     replies: { 200: { description: 'the requests', schema: object({ approvals: list(approvalSchema) }) } },
-    handle: async (call) => json(200, { approvals: await listApprovals(call) }),
+    async handle(call) {
+      const { state, limit, before } = call.query;
+      const approvals = await listApprovals(call, {
+        limit: Number(limit ?? 100),
+        ...(state === undefined ? {} : { state: state as ApprovalState }),
+        ...(before === undefined ? {} : { before: Number(before) }),
+      });
+      return json(200, { approvals });
+    },
   },
   {
     method: 'GET',
@@ -65,13 +73,9 @@ export const approvalRoutes: readonly Route[] = [
   },
 ];
 
-export async function listApprovals(call: Call, limit = Number(call.query['limit'] ?? 100)): Promise<readonly Approval[]> {
-  const { state, before } = call.query;
-  const found = await call.services.access.approvals.list({
-    limit,
-    ...(state === undefined ? {} : { state: state as ApprovalState }),
-    ...(before === undefined ? {} : { before: Number(before) }),
-  });
+/** Those that the caller may see: their own, those they are asked about, and with approval.list all. */
+export async function listApprovals(call: Call, filter: Parameters<Approvals['list']>[0]): Promise<readonly Approval[]> {
+  const found = await call.services.access.approvals.list(filter);
   const may = new Map<string, boolean>();
   return found.filter((approval) => {
     if (concerns(call.principal, approval)) return true;

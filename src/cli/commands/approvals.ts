@@ -13,7 +13,10 @@ export const approvalsList: Command = {
   details: `  --all           also what was decided\n${apiDetails}`,
   async run(args: Arguments, io: Io): Promise<ExitCode> {
     const state = args.flag('all') ? undefined : 'pending';
-    const { approvals } = await apiOf(args, io).get<{ readonly approvals: readonly Approval[] }>('/api/v1/approvals', { state });
+    const { approvals } = await apiOf(args, io).get<{ readonly approvals: readonly Approval[] }>('/api/v1/approvals', {
+      state,
+      limit: '500',
+    });
     if (args.flag('json')) for (const approval of approvals) io.out(`${JSON.stringify(approval)}\n`);
     else if (approvals.length === 0) io.err(`${state === undefined ? 'there are no requests' : 'nothing waits for a decision'}\n`);
     else io.out(columns([['ID', 'ASKED', 'STATE', 'WHO', 'TARGET', 'WHAT'], ...approvals.map(row)]));
