@@ -2,7 +2,7 @@ import { type AdminAction, adminQuestion, type GrantFacts } from '../policy/admi
 import type { Decision, Principal } from '../policy/model.ts';
 import { jsonString } from '../recording/json.ts';
 import { Forbidden } from './errors.ts';
-import type { Call } from './route.ts';
+import type { Call, Route } from './route.ts';
 import type { ApiServices } from './services.ts';
 
 /** The questions that a call may put to policy. Anything but an allow is a refusal. */
@@ -53,6 +53,20 @@ export function questions(
 export function byMembers(principal: Principal, source: string): string {
   const { name, issuer, subject } = principal;
   return `"by":${JSON.stringify({ name, issuer, subject, credential: principal.credential.id })},"source":${jsonString(source)}`;
+}
+
+/**
+ * Notes who asks for a change, by which credential and from where (PCI DSS 10.2.2); the lines after it say what came of that. Whether
+ * the record takes it is for the change to decide: a session may be ended even then.
+ */
+export function noteRequest(services: ApiServices, route: Route, call: Call): void {
+  const of = Object.fromEntries(Object.entries(call.params).map(([name, value]) => [name, services.mask(value)]));
+  const members = `"event":"api.request","operation":${jsonString(route.id)},"of":${JSON.stringify(of)}`;
+  try {
+    services.recorder.append('config', '', `${members},${byMembers(call.principal, call.request.source)}`);
+  } catch (error) {
+    services.log.error('a request to the API could not be recorded', { operation: route.id, error: String(error) });
+  }
 }
 
 /** Resolves once everything recorded so far is on disk: what a change is answered with only then. */

@@ -1,6 +1,6 @@
 import { GatewayError } from '../errors.ts';
 import type { Authentication } from './authentication.ts';
-import { questions } from './authorization.ts';
+import { noteRequest, questions } from './authorization.ts';
 import { errorReply, refuse } from './errors.ts';
 import { type ApiReply, type ApiRequest, redirect } from './http.ts';
 import { type Call, matchPath, type OpenCall, type Route } from './route.ts';
@@ -59,6 +59,7 @@ export class Dispatch {
     }
     const call: Call = { ...open, ...caller, ...questions(services, caller.principal, request.source) };
     if (route.own !== true && route.access !== 'logged-in' && route.access !== 'grant.request') call.must(route.access);
+    if (route.method !== 'GET') noteRequest(services, route, call);
     return route.handle(call);
   }
 }

@@ -18,7 +18,8 @@ async function does(path: string, more: CallOptions, expected = 200): Promise<{ 
   const answer = await stage.call(more.json === undefined ? 'GET' : 'POST', path, more);
   assert.equal(answer.status, expected, `${path}: ${answer.text}`);
   const lines = (await stage.record()).filter((line) => !known.has(line.seq));
-  return { body: answer.body as Record<string, unknown>, lines };
+  if (more.json !== undefined && answer.status < 400) assertLine(lines, 'config', '"api.request"', '"credential"', '"source":"127.0.0.1"');
+  return { body: answer.body as Record<string, unknown>, lines: lines.filter((line) => line['event'] !== 'api.request') };
 }
 
 /** That exactly one line of the type holds all of `parts`. */
