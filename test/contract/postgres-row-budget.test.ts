@@ -79,3 +79,14 @@ test('FETCH by the extended protocol, bound before the portal was', async () => 
   assert.deepEqual([rows.length <= 5, errors[0]?.['S'], errors[0]?.['C']], [true, 'FATAL', '54000'], JSON.stringify(errors));
   await wire.ended();
 });
+
+test('no byte of a row too many passes, also of one that is streamed', async () => {
+  for (const text of ["select repeat('x', 3000000), id from tasks", "copy (select repeat('x', 3000000), id from tasks) to stdout"]) {
+    const wire = await connect();
+    await approveNext(() => wire.send(query(text)));
+    const { messages, errors } = await wire.cycle();
+    assert.equal(messages.filter(({ name }) => name === 'DataRow' || name === 'CopyData').length, 5, text);
+    assert.equal(errors[0]?.['C'], '54000');
+    await wire.ended();
+  }
+});

@@ -239,6 +239,8 @@ export class ServerMessages {
   openStream(type: number, length: number): RowStream {
     if (type === Back.DataRow) {
       const { plan, op } = this.rowTarget();
+      // Before any of it goes out.
+      op?.budget?.take(1);
       return new RowStream(this.#state, plan, 0, false, length, op);
     }
     const copy = this.#copyOut;
@@ -246,12 +248,13 @@ export class ServerMessages {
     const first = copy.first;
     // What comes behind it is no header, however long that was.
     copy.first = false;
-    return new RowStream(this.#state, copy.plan, COPY_FORMAT[copy.format], first, length, this.#state.replies.peek()?.op ?? null);
+    const op = this.#state.replies.peek()?.op ?? null;
+    op?.budget?.take(1);
+    return new RowStream(this.#state, copy.plan, COPY_FORMAT[copy.format], first, length, op);
   }
 
   closeStream(stream: RowStream): void {
     if (stream.op === null) return;
-    stream.op.budget?.take(1);
     stream.op.rows++;
     stream.op.bytes += stream.bytes;
   }
