@@ -3,11 +3,12 @@ import type { ApprovalQuestion } from '../../access/model.ts';
 import { GatewayError } from '../../errors.ts';
 import { jsonString } from '../../recording/json.ts';
 import type { ProtocolServices } from '../protocol.ts';
-import type { CatalogSpec, Lineage } from './analysis.ts';
+import type { CatalogSpec, Lineage, StatementInfo } from './analysis.ts';
 import type { HeldOperation } from './approval-gate.ts';
 import { PgOperation } from './operation.ts';
 import { FUNCTIONS_AND_TYPES, IMPLICIT_OPERATORS, INHERITS, OPERATORS, RELATIONS, SAFE_FUNCTIONS, USER_CASTS } from './plan-safety.ts';
 import { TargetQueries } from './target-queries.ts';
+import type { Turns } from './turns.ts';
 import type { UpstreamLogin } from './upstream.ts';
 
 type Estimate = ApprovalQuestion['estimate'];
@@ -27,12 +28,14 @@ export class Estimator {
   readonly #services: Pick<ProtocolServices, 'recorder' | 'now' | 'log'>;
   readonly #login: UpstreamLogin;
   readonly #sid: string;
+  readonly #turns: Turns;
 
-  /** @param login as the session's own: the same account. */
-  constructor(services: Pick<ProtocolServices, 'recorder' | 'now' | 'log'>, login: UpstreamLogin, sid: string) {
+  /** @param login as the session's own: the same account. @param turns of all sessions on the resource: each estimate is a connection. */
+  constructor(services: Pick<ProtocolServices, 'recorder' | 'now' | 'log'>, login: UpstreamLogin, sid: string, turns: Turns) {
     this.#services = services;
     this.#login = login;
     this.#sid = sid;
+    this.#turns = turns;
   }
 
   async estimate({ plan, statements, statement: shown }: HeldOperation, searchPath: string | undefined): Promise<Estimate> {
@@ -41,6 +44,11 @@ export class Estimator {
     if (!PLANNED.has(statement.kind)) return unavailable(`a plan of ${statement.kind} says nothing of rows`);
     const unsafe = statement.functions.find((name) => !SAFE_FUNCTIONS.has(name.replace(/^pg_catalog\./, '')));
     if (unsafe !== undefined) return unavailable('it calls a function that planning might run');
+    const taken = await this.#turns.take(() => this.#plan(plan, statement, shown, searchPath));
+    return taken ?? unavailable('too many others are being planned');
+  }
+
+  async #plan(plan: Uint8Array, statement: StatementInfo, shown: string, searchPath: string | undefined): Promise<Estimate> {
     let target: TargetQueries | null = null;
     try {
       target = await TargetQueries.open({ ...this.#login, settings: settings(this.#login, this.#sid, searchPath), timeoutMs: PLAN_MS });

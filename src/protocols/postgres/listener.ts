@@ -207,7 +207,7 @@ class PostgresListener implements ProtocolListener {
         source,
         approvalMode: settings.own.approval,
         grants: chosen.grants,
-        estimator: new Estimator(services, upstreamLogin, sid),
+        estimator: new Estimator(services, upstreamLogin, sid, pool.estimates),
         classifier: () => pool.classifier(services.policy(), chosen.principal, target),
         catalog: pool.catalog,
         connection: login,

@@ -7,16 +7,22 @@ import { Catalog } from './catalog.ts';
 import { CatalogClient } from './catalog-client.ts';
 import { Classifier } from './classifier.ts';
 import { PINNED_SETTINGS } from './settings.ts';
+import { Turns } from './turns.ts';
 
 /** Catalogs are read again this often, for changes that did not come through the gateway. */
 const REFRESH_MS = 30_000;
 /** Classifiers (with their caches) kept per resource; the least recently used one goes first. */
 const MAX_SCOPES = 256;
 
+/** Connections that estimates for approvers may take of the target at once, and how many may wait for one. */
+const ESTIMATES = 8;
+const ESTIMATES_WAITING = 64;
+
 /** What all sessions on one resource share: its catalog, and what was found out about statements per principal and account. */
 export class ResourcePool {
   readonly resource: Resource;
   readonly catalog: Catalog;
+  readonly estimates = new Turns(ESTIMATES, ESTIMATES_WAITING);
   readonly #pool: MaskPool | null;
   readonly #mask: (text: string) => string;
   readonly #scopes = new Map<string, Classifier>();
