@@ -46,6 +46,16 @@ export function refuse(
   return new GatewayError({ code, source: 'client', phase: code === 'unauthenticated' ? 'login' : 'decide', publicMessage });
 }
 
+/** Throws `approval_own` or `grant_own`. */
+export function refuseOwn(kind: 'approval' | 'grant'): never {
+  throw new GatewayError({
+    code: `${kind}_own`,
+    source: 'client',
+    phase: 'decide',
+    publicMessage: 'nobody decides on a request of their own, nor of a service whose key they made',
+  });
+}
+
 /**
  * Only people decide on requests: a service's key can be made and held by whoever asked, who would then decide for himself.
  * Throws `person_required`.

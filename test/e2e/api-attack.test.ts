@@ -5,6 +5,7 @@ import { after, before, test } from 'node:test';
 import { connect } from 'node:tls';
 
 import { closeCodes } from '../../src/admin/events.ts';
+import { SERVICE_KEY_ISSUER } from '../../src/identity/service-keys.ts';
 import { type ApiStage, questionOf, startApiStage } from '../support/api-stage.ts';
 
 let stage: ApiStage;
@@ -65,6 +66,26 @@ test('nobody decides by the key of a service, whoever made it', async () => {
   const seen = await stage.call('GET', `/api/v1/approvals/${asked.approval.id}`, { token: secret });
   assert.equal((seen.body as { state: string }).state, 'pending');
   asked.end('cancelled');
+});
+
+test('nobody decides on what a service asked whose key they made', async () => {
+  const root = stage.token('root', ['admins', 'dba']);
+  const body = { service: 'puppet', groups: ['analysts'], ttlSeconds: 3600 };
+  const { secret } = (await stage.call('POST', '/api/v1/keys', { token: root, json: body })).body as Made;
+  const wanted = { resource: 'payments', role: 'read-write', seconds: 60, reason: 'task' };
+  const { id } = (await stage.call('POST', '/api/v1/grants', { token: secret, json: wanted })).body as { id: string };
+  const decision = { decision: 'approve' };
+  const own = await stage.call('POST', `/api/v1/grants/${id}/decision`, { token: root, json: decision });
+  assert.equal(own.status, 403);
+  assert.match(own.text, /"grant_own"/);
+  const puppet = questionOf({ name: 'puppet', issuer: SERVICE_KEY_ISSUER });
+  const asked = await stage.access.approvals.ask(puppet);
+  const approval = await stage.call('POST', `/api/v1/approvals/${asked.approval.id}/decision`, { token: root, json: decision });
+  assert.equal(approval.status, 403);
+  assert.match(approval.text, /"approval_own"/);
+  asked.end('cancelled');
+  const other = await stage.call('POST', `/api/v1/grants/${id}/decision`, { token: stage.token('dana', ['dba']), json: decision });
+  assert.equal(other.status, 200, other.text);
 });
 
 test('who manages keys does not come by groups that decide or watch', async () => {

@@ -1,7 +1,8 @@
 import type { Approval, ApprovalState, Approvals } from '../../access/model.ts';
+import { SERVICE_KEY_ISSUER } from '../../identity/service-keys.ts';
 import type { Principal } from '../../policy/model.ts';
 import { recorded } from '../authorization.ts';
-import { mustBePerson, refuse } from '../errors.ts';
+import { mustBePerson, refuse, refuseOwn } from '../errors.ts';
 import { json } from '../http.ts';
 import type { Call, Route } from '../route.ts';
 import { list, object, oneOf, text } from '../schema.ts';
@@ -104,6 +105,7 @@ export async function decideApproval(
 ): Promise<Approval> {
   const approval = await findApproval(call);
   mustBePerson(call.principal);
+  if (await madeKeyOf(call, approval.requester)) refuseOwn('approval');
   call.must('approval.decide', approval.resource);
   const { access, mask } = call.services;
   const decided =
@@ -112,6 +114,13 @@ export async function decideApproval(
       : await access.approvals.decide(approval.id, call.principal, decision, mask(reason), rowBudget);
   await recorded(call.services);
   return decided;
+}
+
+/** Whether the caller made a key of the service that asks: whoever made it may hold it, and be the one who asked. */
+export async function madeKeyOf(call: Call, requester: { readonly name: string; readonly issuer: string }): Promise<boolean> {
+  if (requester.issuer !== SERVICE_KEY_ISSUER) return false;
+  const keys = await call.services.serviceKeys.list();
+  return keys.some(({ service, createdBy }) => service === requester.name && createdBy === call.principal.name);
 }
 
 /** The rows that a budget in a form stands for; null: none was given. */

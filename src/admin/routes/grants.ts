@@ -1,12 +1,12 @@
 import type { Grant, GrantState, Grants } from '../../access/model.ts';
 import type { Principal } from '../../policy/model.ts';
 import { recorded } from '../authorization.ts';
-import { mustBePerson, refuse } from '../errors.ts';
+import { mustBePerson, refuse, refuseOwn } from '../errors.ts';
 import { json } from '../http.ts';
 import type { Call, Route } from '../route.ts';
 import { boolean, list, object, oneOf, text } from '../schema.ts';
 import { grantSchema, grantStates } from '../shapes.ts';
-import { reasonSchema } from './approvals.ts';
+import { madeKeyOf, reasonSchema } from './approvals.ts';
 
 type Wanted = Pick<Grant, 'resource' | 'role' | 'seconds' | 'reason' | 'ticket' | 'breakGlass'>;
 
@@ -128,6 +128,7 @@ export async function findGrant(call: Call): Promise<Grant> {
 export async function decideGrant(call: Call, decision: 'approve' | 'deny', reason: string): Promise<Grant> {
   const grant = await findGrant(call);
   mustBePerson(call.principal);
+  if (await madeKeyOf(call, grant.user)) refuseOwn('grant');
   call.must('grant.decide', grant.resource);
   const { access, mask } = call.services;
   const decided = await access.grants.decide(grant.id, call.principal, decision, mask(reason));
