@@ -108,3 +108,22 @@ test("what somebody's function did to the search_path earlier in a pipeline is n
   assert.equal((await approvals.get(id))?.state, 'approved');
   await wire.end();
 });
+
+test('the target is lost while a statement waits: the client is told, and that nothing ran', async () => {
+  const wire = await connect();
+  const known = approvals.size;
+  wire.send(query('delete from tasks where id = 5'));
+  const { id } = await approvals.nextQuestion(known);
+  await stage.server.sql("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app_rw'");
+  const told = await wire.cycle();
+  assert.equal(told.status, '');
+  await stage.server.restart('immediate');
+  const next = await connect();
+  next.send(query('delete from tasks where id = 6'));
+  const second = await approvals.nextQuestion(known + 1);
+  await stage.server.restart('immediate');
+  const { errors, status } = await next.cycle();
+  assert.deepEqual([errors[0]?.['S'], errors[0]?.['C'], status], ['FATAL', '08006', ''], JSON.stringify(errors));
+  assert.match(errors[0]?.['M'] ?? '', /has not run/);
+  assert.deepEqual([(await approvals.get(id))?.state, (await approvals.get(second.id))?.state], ['lost', 'lost']);
+});

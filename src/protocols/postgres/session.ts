@@ -186,14 +186,16 @@ export class PgSession implements Cancellable {
     if (this.#ended) return;
     const ending = this.#serverMessages.ending || this.state.client.closed;
     if (this.state.terminated) this.#end('client-closed');
-    else if (ending || (error === null && this.state.replies.length === 0)) this.#end('upstream-closed');
+    else if (ending || (error === null && !this.live.busy)) this.#end('upstream-closed');
     else
       this.fail(
         new GatewayError({
           code: 'upstream_lost',
           source: 'upstream',
           phase: 'forward',
-          publicMessage: 'the connection to the target was lost; the outcome of what was running is unknown',
+          publicMessage: this.#approvals.waiting
+            ? 'the connection to the target was lost; what waited for approval has not run'
+            : 'the connection to the target was lost; the outcome of what was running is unknown',
         }),
       );
   }
@@ -208,11 +210,8 @@ export class PgSession implements Cancellable {
       upstream.writeOwned(terminate());
       upstream.finish();
     }
-    if (!client.closed) {
-      client.finish();
-      // A client that does not read its last words is not waited for.
-      setTimeout(() => client.destroy(), 2000).unref();
-    }
+    // A client may still be sending what it was refused for: with that unread, a reset would take its last words.
+    client.close();
     setTimeout(() => upstream.destroy(), 2000).unref();
     try {
       this.#recordEnd(reason, outcome);
