@@ -97,3 +97,18 @@ test('a session that began when its grant ended is ended', async () => {
   assert.ok(ended);
   grants.recheck({ ...session, grants: [], end: () => assert.fail('it stands on none') });
 });
+
+test('a clock that is put forward ends them within seconds, which their timer alone would not notice', async () => {
+  const clock = new TestClock();
+  const live = new LocalSessions();
+  let ahead = 0;
+  const { schedule } = clock;
+  const grants = new ActiveGrants({ live, now: () => clock.now() + ahead, schedule, onExpired: () => {} });
+  grants.replace([setUp().row('long', 3_600_000)]);
+  const session = openSession('s1', ada, ['long']);
+  live.add(session);
+  ahead = 7_200_000;
+  clock.advance(5_000);
+  assert.equal((await session.ended).code, 'grant_expired');
+  grants.close();
+});

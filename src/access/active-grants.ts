@@ -13,6 +13,9 @@ interface Active {
   readonly expiresAt: number;
 }
 
+/** Timers know nothing of a clock that was put forward, or of a machine that slept: so the time is looked at this often, ms. */
+const LOOK_MS = 5_000;
+
 export interface ActiveGrantsOptions {
   readonly live: Pick<LiveSessions, 'list'>;
   readonly now: () => number;
@@ -80,7 +83,9 @@ export class ActiveGrants {
     let next = Number.POSITIVE_INFINITY;
     for (const { expiresAt } of this.#grants.values()) next = Math.min(next, expiresAt);
     this.#forgetTimer =
-      next === Number.POSITIVE_INFINITY ? () => {} : this.#options.schedule(next - this.#options.now(), () => this.#expire());
+      next === Number.POSITIVE_INFINITY
+        ? () => {}
+        : this.#options.schedule(Math.min(next - this.#options.now(), LOOK_MS), () => this.#expire());
   }
 
   #expire(): void {
