@@ -13,27 +13,31 @@ export function operationOf(statement: StatementInfo): Operation {
   };
   for (const table of statement.tables) add('Table', tablePath(table), table.mode);
   for (const object of statement.objects) add('Object', `${object.type}:${object.name}`, statement.kind);
-
-  const functions = new Set<string>();
-  for (const name of statement.functions) {
-    functions.add(name);
-    functions.add(name.slice(name.lastIndexOf('.') + 1));
-  }
   return {
     action: statement.kind,
     objects,
     attributes: {
       statement: statement.kind,
-      tables: [...new Set(statement.tables.map(tablePath))],
-      functions: [...functions],
-      objectTypes: [...new Set(statement.objects.map((object) => object.type))],
-      settings: [...new Set(statement.settings.map((setting) => setting.name))],
+      tables: once(statement.tables.map(tablePath)),
+      functions: functionNames(statement.functions),
+      objectTypes: once(statement.objects.map((object) => object.type)),
+      settings: once(statement.settings.map((setting) => setting.name)),
       dynamicSettings: statement.dynamicSettings,
       hasWhere: statement.hasWhere,
       lockMode: statement.lockMode,
       touchesProtected: statement.touchesProtected ?? true,
     },
   };
+}
+
+/** As written, and without the schema. */
+function functionNames(names: readonly string[]): readonly string[] {
+  return names.length === 0 ? names : [...new Set(names.flatMap((name) => [name, name.slice(name.lastIndexOf('.') + 1)]))];
+}
+
+/** Each once. Nearly all lists have one member or none. */
+function once(names: readonly string[]): readonly string[] {
+  return names.length < 2 ? names : [...new Set(names)];
 }
 
 /**
