@@ -10,7 +10,7 @@ import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import type { LiveEvent } from '../../src/access/model.ts';
 import { requireClient } from '../support/clients.ts';
 import { type Gateway, startGateway } from '../support/gateway.ts';
-import { paymentsResource, readRecord, type Stage, startStage } from '../support/stage.ts';
+import { paymentsResource, type RecordLine, readRecord, type Stage, startStage } from '../support/stage.ts';
 
 /** Two gateways in processes of their own, over one control store, as they run: psql on one, the approver on the other. */
 const client = requireClient('psql');
@@ -138,6 +138,15 @@ async function toldOf(wanted: (event: LiveEvent) => boolean): Promise<(typeof to
   }
 }
 
+/** The first such line of the first gateway's record, once it is there: another process writes it. */
+async function recorded(wanted: (line: RecordLine) => boolean): Promise<RecordLine> {
+  for (;;) {
+    const found = readRecord(first.recordDir).find(wanted);
+    if (found !== undefined) return found;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
 const orders = async (): Promise<number> => Number((await stage.server.sql('select count(*) from orders', 'payments'))[0]?.rows[0]?.count);
 
 test('what one gateway holds is approved through the other, and the hook was told where to decide', options, async () => {
@@ -154,10 +163,10 @@ test('what one gateway holds is approved through the other, and the hook was tol
   assert.equal(answer.status, 200);
   await psql.closed;
   assert.match(psql.out, new RegExp(`UPDATE ${before}\\n$`));
-  const lines = readRecord(first.recordDir);
-  const intent = lines.find((line) => line.type === 'intent' && line['approval'] === id);
-  const result = lines.find((line) => line.type === 'result' && line['intent'] === intent?.seq);
-  assert.equal(result?.['tag'], `UPDATE ${before}`);
+  // Nobody waits for a result to be on disk: it comes a moment later.
+  const intent = await recorded((line) => line.type === 'intent' && line['approval'] === id);
+  const result = await recorded((line) => line.type === 'result' && line['intent'] === intent.seq);
+  assert.equal(result['tag'], `UPDATE ${before}`);
   // Each gateway has recorded its part.
   assert.deepEqual(
     readRecord(second.recordDir)
@@ -200,16 +209,7 @@ test('a gateway that is restarted while something waits: an error for the client
 test('a session is ended, and a user revoked, through the other gateway', options, async () => {
   const admin = second.token('root', ['admins']);
   const psql = new Psql("select 'up', pg_sleep(60)");
-  const sid = async (): Promise<string> => {
-    for (;;) {
-      const line = readRecord(first.recordDir)
-        .filter((one) => one.type === 'intent' && String(one['text']).includes('pg_sleep'))
-        .at(-1);
-      if (line !== undefined) return line.sid;
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-  };
-  const id = await sid();
+  const { sid: id } = await recorded((line) => line.type === 'intent' && String(line['text']).includes("'up'"));
   const killed = await call(second, admin, 'POST', `/api/v1/sessions/${id}/kill`, { reason: 'test' });
   assert.equal(killed.status, 200);
   await psql.closed;
@@ -217,11 +217,7 @@ test('a session is ended, and a user revoked, through the other gateway', option
 
   const other = new Psql("select 'again', pg_sleep(60)", 'mallory');
   await other.prints(/^/);
-  for (;;) {
-    const open = readRecord(first.recordDir).some((line) => line.type === 'intent' && String(line['text']).includes("'again'"));
-    if (open) break;
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+  await recorded((line) => line.type === 'intent' && String(line['text']).includes("'again'"));
   const revoked = await call(second, admin, 'POST', '/api/v1/users/revoke', { name: 'mallory', issuer: 'gw-1', reason: 'left' });
   assert.equal(revoked.status, 200);
   await other.closed;
