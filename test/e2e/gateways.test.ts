@@ -235,10 +235,12 @@ test('a burst of denials raises an alert that names the lines', options, async (
   assert.equal(signed, true);
   assert.equal(event.user, 'eve');
   const lines = event.detail['lines'] as readonly string[];
-  const record = readRecord(first.recordDir);
-  const named = lines.map((name) => record.find((line) => `${line.sid}:${line.seq}` === name)?.type);
-  assert.deepEqual(named, ['deny', 'deny', 'deny']);
-  assert.equal(record.find((line) => line.seq === event.line)?.['event'], 'alert');
+  const named = await Promise.all(lines.map((name) => recorded((line) => `${line.sid}:${line.seq}` === name)));
+  assert.deepEqual(
+    named.map((line) => line.type),
+    ['deny', 'deny', 'deny'],
+  );
+  assert.equal((await recorded((line) => line.seq === event.line))['event'], 'alert');
 });
 
 test('the records of both verify', options, () => {
