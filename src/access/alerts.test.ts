@@ -77,6 +77,17 @@ test('failed log-ins count by user and by source', () => {
   );
 });
 
+test('failed log-ins without a name count by source alone', () => {
+  const { emit, raised } = watch();
+  for (let i = 0; i < 9; i++) emit('login.failed', i, { user: '', sid: '', detail: { source: `10.0.0.${i}:4000` } });
+  assert.equal(raised.length, 0);
+  for (let i = 0; i < 2; i++) emit('login.failed', i, { user: '', sid: '', detail: { source: '10.0.0.1:4000' } });
+  assert.deepEqual(
+    raised.map((alert) => alert.message),
+    ['3 failed log-ins within 60 s: 10.0.0.1'],
+  );
+});
+
 test('card data seen counts over the sessions of one person, with the lines of each', () => {
   const { alerts, emit, raised, sessions, record } = watch();
   const session = (sid: string, masked: Record<string, number>): LiveSession =>

@@ -123,7 +123,8 @@ export class Alerts {
         this.#count('denials', event.user, config.denials, hit, about);
         break;
       case 'login.failed': {
-        this.#count('failed-logins', `user ${event.user}`, config.failedLogins, hit, about);
+        // Those who gave no name are not one person.
+        if (event.user !== '') this.#count('failed-logins', `user ${event.user}`, config.failedLogins, hit, about);
         // One source that tries many names.
         const source = String(event.detail['source'] ?? '').replace(/:\d+$/, '');
         if (source !== '') this.#count('failed-logins', `source ${source}`, config.failedLogins, hit, { ...about, user: '' });

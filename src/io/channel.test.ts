@@ -169,6 +169,96 @@ for (const [way, make] of [
     channel.destroy();
   });
 
+  test(`${way}: who is still sending when it is closed gets the last words, not a reset`, async () => {
+    const { channel, handler, peer } = await pair(make);
+    let failure: Error | null = null;
+    peer.on('error', (error) => {
+      failure = error;
+    });
+    handler.taking = false;
+    channel.open();
+    peer.write('first');
+    while (channel.start === channel.end) await new Promise((resolve) => setImmediate(resolve));
+    channel.writeOwned(Buffer.from('last words'));
+    channel.close();
+    handler.taking = true;
+    // Reads only when it has written everything, as a client that blocks does.
+    await new Promise<void>((resolve) => peer.write(FLOOD, () => resolve()));
+    let got = '';
+    peer.on('data', (chunk: Buffer) => {
+      got += String(chunk);
+    });
+    await once(peer, 'end');
+    assert.equal(got, 'last words');
+    assert.ok(!handler.calls.includes('close'), 'the peer may still be sending');
+    channel.poke();
+    channel.resume();
+    peer.end('more');
+    await handler.until(() => handler.calls.includes('close'));
+    assert.deepEqual([handler.calls, handler.received, handler.error, failure], [['close'], '', null, null]);
+  });
+
+  test(`${way}: the rest of a message under way comes before our end`, async () => {
+    const { channel, handler, peer } = await pair(make);
+    let ended = false;
+    peer.on('end', () => {
+      ended = true;
+    });
+    handler.onBytes = (one) => {
+      one.want = 1_000_000;
+      one.writeOwned(Buffer.from('no'));
+      one.close();
+      return false;
+    };
+    channel.open();
+    peer.write('x');
+    assert.equal(String((await once(peer, 'data'))[0]), 'no');
+    await new Promise<void>((resolve) => peer.write(FLOOD.subarray(0, 999_998), () => resolve()));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.ok(!ended);
+    peer.write('x');
+    await once(peer, 'end');
+    peer.end();
+    await handler.until(() => handler.calls.includes('close'));
+    assert.deepEqual([handler.calls, handler.error], [['close'], null]);
+  });
+
+  test(`${way}: a handler may close while it takes bytes`, async () => {
+    const { channel, handler, peer } = await pair(make);
+    handler.onBytes = (one) => {
+      one.writeOwned(Buffer.from('no'));
+      one.close();
+      return false;
+    };
+    channel.open();
+    peer.write(FLOOD);
+    let got = '';
+    for await (const chunk of peer) got += String(chunk);
+    assert.equal(got, 'no');
+    peer.end();
+    await handler.until(() => handler.calls.includes('close'));
+    assert.deepEqual([handler.calls, handler.error], [['close'], null]);
+  });
+
+  test(`${way}: a peer that is silent after the close, or sends too much, is not waited for`, async () => {
+    const patience = { silenceMs: 60_000, totalMs: 60_000, bytes: 60_000_000 };
+    const silent = await pair(make);
+    silent.channel.open();
+    silent.channel.close({ ...patience, silenceMs: 20 });
+    await silent.handler.until(() => silent.channel.closed);
+    const long = await pair(make);
+    long.channel.open();
+    long.channel.close({ ...patience, bytes: 1_000_000 });
+    long.peer.write(FLOOD);
+    await long.handler.until(() => long.channel.closed);
+    const late = await pair(make);
+    late.channel.open();
+    late.channel.close({ ...patience, totalMs: -1 });
+    late.peer.write('x');
+    await late.handler.until(() => late.channel.closed);
+    assert.deepEqual([silent.handler.calls, long.handler.calls, late.handler.calls], [['close'], ['close'], ['close']]);
+  });
+
   test(`${way}: a reset is told as an error, once`, async () => {
     const { channel, handler, peer } = await pair(make);
     channel.open();

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { IoCounters } from './counters.ts';
 import { DescriptorTransport } from './descriptor-transport.ts';
+import { Discarding, PATIENCE, type Patience } from './last-words.ts';
 import type { Slab, SlabPool } from './slab.ts';
 import { canPollSockets } from './socket-poll.ts';
 import { StreamTransport } from './stream-transport.ts';
@@ -39,6 +40,10 @@ export class Channel implements TransportSink {
   readonly #handler: ChannelHandler;
   #stopped = false;
   #closed = false;
+  /** Since `close`. */
+  #discarding: Discarding | null = null;
+  /** Bytes to throw away before our side ends. */
+  #rest = 0;
 
   private constructor(
     make: (channel: Channel) => Transport,
@@ -66,7 +71,7 @@ export class Channel implements TransportSink {
     // A paused stream goes on reading for a while: what it holds comes behind what was taken from it.
     const held = socket.read() as Buffer | null;
     const all = held === null ? first : Buffer.concat([first, held]);
-    const make = (channel: Channel): Transport => DescriptorTransport.takeOver(socket, channel) ?? channel.#stream(socket);
+    const make = (channel: Channel): Transport => DescriptorTransport.takeOver(socket, channel) ?? channel.#fallBack(socket);
     return new Channel(make, all, pool, counters, handler);
   }
 
@@ -108,9 +113,10 @@ export class Channel implements TransportSink {
 
   /** Reads on after `onBytes` returned false; what is there already is offered first. */
   resume(): void {
-    if (!this.#stopped || this.#closed) return;
+    if (!this.#stopped || this.#closed || this.#discarding !== null) return;
     this.#stopped = false;
-    if (this.start < this.end && !this.#handler.onBytes(this)) {
+    // The handler may close the channel, which then reads on by itself.
+    if (this.start < this.end && !this.#handler.onBytes(this) && this.#discarding === null) {
       this.#stopped = true;
       return;
     }
@@ -119,12 +125,12 @@ export class Channel implements TransportSink {
 
   /** Offers what is there already to the handler again, when something else than the socket moved it on. */
   poke(): void {
-    if (this.#closed || this.#stopped || this.start >= this.end) return;
+    if (this.#closed || this.#stopped || this.#discarding !== null || this.start >= this.end) return;
     if (!this.#handler.onBytes(this)) this.pause();
   }
 
   pause(): void {
-    if (this.#stopped) return;
+    if (this.#stopped || this.#discarding !== null) return;
     this.#stopped = true;
     this.#transport.pause();
   }
@@ -132,6 +138,23 @@ export class Channel implements TransportSink {
   /** Sends what is queued, then closes our side. */
   finish(): void {
     this.#transport.finish();
+  }
+
+  /**
+   * Sends what is queued and ends our side. What still comes is thrown away, and the handler told of nothing but the close:
+   * when the peer has ended too, or its time is up. Of a message that is under way (`want`) the rest is awaited first: a peer
+   * that finds the connection ended while it sends may not look at what it was told.
+   */
+  close(patience: Patience = PATIENCE): void {
+    if (this.#closed || this.#discarding !== null) return;
+    this.#discarding = new Discarding(patience, () => this.destroy());
+    this.#stopped = false;
+    const rest = Math.max(0, this.want - (this.end - this.start));
+    this.start = this.end;
+    this.want = 0;
+    if (rest > 0 && rest <= patience.bytes) this.#rest = rest;
+    else this.#transport.finish();
+    this.#transport.resume();
   }
 
   destroy(): void {
@@ -156,23 +179,42 @@ export class Channel implements TransportSink {
   onRead(count: number): boolean {
     this.#counters.reads++;
     this.#counters.bytesRead += count;
+    if (this.#discarding !== null) {
+      this.#discard(count, this.#discarding);
+      return true;
+    }
     this.end += count;
-    if (this.#handler.onBytes(this)) return true;
+    if (this.#handler.onBytes(this) || this.#discarding !== null) return true;
     this.#stopped = true;
     return false;
   }
 
   onEnd(): void {
-    this.#handler.onEnd(this);
+    if (this.#discarding === null) this.#handler.onEnd(this);
+    else this.#transport.finish();
   }
 
   onDrain(): void {
-    this.#handler.onDrain(this);
+    if (this.#discarding === null) this.#handler.onDrain(this);
   }
 
   onClose(error: Error | null): void {
     this.#closed = true;
+    this.#discarding?.over();
     this.#handler.onClose(this, error);
+  }
+
+  #discard(count: number, discarding: Discarding): void {
+    if (this.#rest > 0) {
+      this.#rest -= count;
+      if (this.#rest <= 0) this.#transport.finish();
+    }
+    discarding.took(count);
+  }
+
+  #fallBack(socket: Socket): Transport {
+    this.#counters.fallbacks++;
+    return this.#stream(socket);
   }
 
   #stream(socket: Socket): Transport {
@@ -194,8 +236,13 @@ export class Channel implements TransportSink {
 
   /** Copies what a stream delivered. While stopped, bytes only gather: a handler that asked for silence must not be called. */
   #push(chunk: Buffer): void {
+    if (this.#discarding !== null) {
+      this.onRead(chunk.length);
+      return;
+    }
     this.#counters.bytesCopied += chunk.length;
-    for (let at = 0; at < chunk.length && !this.#closed; ) {
+    // What the handler closes over is thrown away.
+    for (let at = 0; at < chunk.length && !this.#closed && this.#discarding === null; ) {
       const n = Math.min(chunk.length - at, this.makeRoom(1));
       chunk.copy(this.slab.bytes, this.end, at, at + n);
       at += n;

@@ -11,8 +11,12 @@ export interface IoCounters {
   /** Calls to socket.write. */
   writes: number;
   bytesWritten: number;
+  /** Plain connections that could not be taken over by their descriptor, so that their bytes are copied. */
+  fallbacks: number;
+  /** Connections that ended before a byte came: health checks, port scans. */
+  silent: number;
 }
 
 export function newCounters(): IoCounters {
-  return { reads: 0, bytesRead: 0, bytesCopied: 0, bytesCarried: 0, writes: 0, bytesWritten: 0 };
+  return { reads: 0, bytesRead: 0, bytesCopied: 0, bytesCarried: 0, writes: 0, bytesWritten: 0, fallbacks: 0, silent: 0 };
 }

@@ -30,6 +30,12 @@ export function dataPathMetrics(services: ProtocolServices, listeners: ReadonlyM
     total('sluice_io_copied_bytes_total', 'Bytes copied because a socket cannot read into shared memory (TLS).', counters.bytesCopied),
     total('sluice_io_reads_total', 'Reads from sockets.', counters.reads),
     total('sluice_io_writes_total', 'Writes to sockets.', counters.writes),
+    total(
+      'sluice_io_fallbacks_total',
+      'Plain connections that could not be read by their descriptor, so that their bytes are copied; should be 0.',
+      counters.fallbacks,
+    ),
+    total('sluice_silent_connections_total', 'Connections that ended before a byte came, as health checks do.', counters.silent),
     inlineAndPool('sluice_mask_calls_total', 'Calls of the scanner.', masker.counters.inlineCalls, masker.counters.pooledCalls),
     inlineAndPool('sluice_mask_bytes_total', 'Bytes scanned.', masker.counters.inlineBytes, masker.counters.pooledBytes),
     gauge('sluice_event_loop_delay_seconds', 'Delay of the event loop, 99th percentile since the start.', delay.percentile(99) / 1e9),

@@ -81,6 +81,24 @@ test('direct TLS without the application protocol is refused', async () => {
   assert.ok(stage.record().some((line) => line.type === 'auth' && line['ok'] === false && line['code'] === 'login_failed'));
 });
 
+test('a connection without a byte is not a failed log-in, and is counted', async () => {
+  const refusals = (): number => stage.record().filter((line) => line.type === 'auth' && line['ok'] === false).length;
+  const before = refusals();
+  for (let i = 0; i < 12; i++) {
+    const wire = await open();
+    if (i % 2 === 0) wire.destroy();
+    else {
+      wire.socket.end();
+      await wire.ended();
+    }
+  }
+  assert.equal(refusals(), before);
+  const half = await open();
+  half.socket.end(Buffer.from([0]));
+  await half.ended();
+  assert.equal(refusals(), before + 1, 'a byte is enough');
+});
+
 test('a second SSLRequest inside TLS is refused', async () => {
   const wire = await Wire.open({ ...login(), tls: 'ssl-request' });
   wire.send(encode.sslRequest());

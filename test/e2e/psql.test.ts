@@ -45,6 +45,26 @@ test('a number typed where none belongs is masked by its pattern', options, asyn
   assert.match(stdout, /^paid by phone, card \*+\d{4}\n$/);
 });
 
+test('a statement past the limit is told so, however much of it is still on its way', options, async () => {
+  for (const sslmode of ['disable', 'require']) {
+    const environment = { ...stage.environment(stage.analyst), PGSSLMODE: sslmode };
+    const { stderr } = await run(client.path ?? '', ['-X', '-At'], environment, `select length('${'a'.repeat(9 << 20)}');\n`);
+    assert.match(
+      stderr,
+      /^FATAL: {2}statement of 943\d{4} bytes is longer than the gateway takes\nHINT: {2}the limit is 8MB, limits.statement_bytes/,
+    );
+    assert.doesNotMatch(stderr, /unexpectedly.*unexpectedly|could not send/s);
+  }
+});
+
+test('a password past all limits is answered, not reset', options, async () => {
+  for (const sslmode of ['disable', 'require']) {
+    const environment = { ...stage.environment(stage.analyst), PGSSLMODE: sslmode, PGPASSWORD: 'a'.repeat(60_000) };
+    const { stderr } = await run(client.path ?? '', ['-X', '-At', '-c', 'select 1'], environment, '');
+    assert.match(stderr, /FATAL: {2}expected a password message/);
+  }
+});
+
 test('the describe commands work', options, async () => {
   const commands = [
     '\\d',

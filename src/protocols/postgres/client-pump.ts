@@ -1,3 +1,4 @@
+import { formatSize } from '../../config/values.ts';
 import { GatewayError } from '../../errors.ts';
 import type { Channel, ChannelHandler } from '../../io/channel.ts';
 import { Outbox } from '../../io/outbox.ts';
@@ -50,22 +51,13 @@ export class ClientPump implements ChannelHandler, RecordWaiter {
         const length = bytes.readUInt32BE(at + 1);
         const type = bytes[at] ?? 0;
         if (length < 4) throw invalid(`invalid length of message type ${type}`);
-        if (
-          length > state.limits.messageBytes ||
-          ((type === Front.Query || type === Front.Parse) && length > state.limits.statementBytes + 8)
-        ) {
-          throw new GatewayError({
-            code: 'frame_too_large',
-            source: 'client',
-            phase: 'frame',
-            publicMessage: `message of ${length} bytes is longer than the gateway takes`,
-          });
-        }
+        // When it is refused, the rest of it is awaited.
+        if (end - at <= length) channel.want = length + 1;
+        if (length > state.limits.messageBytes) throw tooLong('message', length, 'message_bytes', state.limits.messageBytes);
+        if ((type === Front.Query || type === Front.Parse) && length > state.limits.statementBytes + 8)
+          throw tooLong('statement', length, 'statement_bytes', state.limits.statementBytes);
         const total = length + 1;
-        if (end - at < total) {
-          channel.want = total;
-          break;
-        }
+        if (end - at < total) break;
         if (this.#gate.mustWait(type, bytes, at, total)) {
           this.#stalled = true;
           // What waits for an answer must not wait for a flush that never comes.
@@ -181,4 +173,14 @@ export class ClientPump implements ChannelHandler, RecordWaiter {
 
 function invalid(publicMessage: string): GatewayError {
   return new GatewayError({ code: 'frame_invalid', source: 'client', phase: 'frame', publicMessage });
+}
+
+function tooLong(what: string, length: number, key: string, limit: number): GatewayError {
+  return new GatewayError({
+    code: 'frame_too_large',
+    source: 'client',
+    phase: 'frame',
+    publicMessage: `${what} of ${length} bytes is longer than the gateway takes`,
+    hint: `the limit is ${formatSize(limit)}, limits.${key} in the gateway's configuration`,
+  });
 }

@@ -3,6 +3,7 @@ import { createSecureContext, type SecureContext } from 'node:tls';
 import { chooseAccount, type OpenAccount, stillGranted } from '../../access/accounts.ts';
 import type { ListenAddress, Resource } from '../../config/model.ts';
 import { GatewayError } from '../../errors.ts';
+import { endWith } from '../../io/last-words.ts';
 import type { Operation, Principal } from '../../policy/model.ts';
 import { jsonString } from '../../recording/json.ts';
 import type { ProtocolListener, ProtocolServices } from '../protocol.ts';
@@ -140,7 +141,7 @@ class PostgresListener implements ProtocolListener {
       const session = this.#cancelKeys.find(arrival.pid, arrival.secret);
       if (session === null) services.recorder.append('auth', '', `"ok":false,"code":"cancel_key_unknown","source":${jsonString(source)}`);
       else session.cancel(source);
-      services.recorder.whenRecorded({ onRecorded: () => login.socket.end() });
+      services.recorder.whenRecorded({ onRecorded: () => endWith(login.socket, null) });
       return;
     }
     const user = login.parameters.get('user') ?? '';
@@ -206,6 +207,7 @@ class PostgresListener implements ProtocolListener {
         resource,
         source,
         approvalMode: settings.own.approval,
+        pathAtStart: settings.settings.get('search_path') ?? '',
         grants: chosen.grants,
         estimator: new Estimator(services, upstreamLogin, sid, pool.estimates),
         classifier: () => pool.classifier(services.policy(), chosen.principal, target),
@@ -228,11 +230,17 @@ class PostgresListener implements ProtocolListener {
   #refused(login: ClientLogin, source: string, reason: unknown): void {
     const error = loginError(reason);
     login.socket.on('error', () => {});
+    // A health check or a port scan is nobody's log-in.
+    if (!login.spoke) {
+      this.#services.counters.silent++;
+      this.#services.log.debug('a connection ended before a byte came', { source, code: error.code });
+      endWith(login.socket, wireError(error, 'FATAL'));
+      return;
+    }
     // Who is refused learns it when the record has it, not before; when the record has failed, at once.
     recordRefusal(this.#services, login, source, error, () => {
       if (login.socket.destroyed) return;
-      login.socket.end(wireError(publicForm(error), 'FATAL'));
-      setTimeout(() => login.socket.destroy(), 1000).unref();
+      endWith(login.socket, wireError(publicForm(error), 'FATAL'));
     });
   }
 

@@ -29,6 +29,8 @@ const MAX_PASSWORD_BYTES = 20 * 1024;
 export class ClientLogin implements ClientConnection {
   socket: Socket;
   secure = false;
+  /** A byte has come. */
+  spoke = false;
   rest: Buffer = Buffer.alloc(0);
   parameters: ReadonlyMap<string, string> = new Map();
   /** Minor version agreed on: 0 or 2. */
@@ -49,7 +51,9 @@ export class ClientLogin implements ClientConnection {
   /** From the first byte to the start-up packet: direct TLS, SSLRequest, GSSENCRequest, cancel requests. */
   async arrive(context: SecureContext, plaintextLoopback: boolean): Promise<Arrival> {
     // A TLS record starts with 0x16, which no start-up packet does: its length would be past all bounds.
-    if ((await this.#reader.peek(1))[0] === 0x16) await this.#startTls(context, true);
+    const [first] = await this.#reader.peek(1);
+    this.spoke = true;
+    if (first === 0x16) await this.#startTls(context, true);
     let asked = false;
     for (;;) {
       const packet = await this.#packet();

@@ -33,6 +33,8 @@ export interface SessionOptions {
   /** Where the client is. */
   readonly source: string;
   readonly approvalMode: ApprovalMode;
+  /** The search_path that the client asked for at its log-in; absent when it asked for none. */
+  readonly pathAtStart?: string;
   /** Ids of the grants that it stands on. */
   readonly grants: readonly string[];
   /** How many rows something would touch, for approvers. */
