@@ -48,6 +48,8 @@ interface Answer {
 
 /** What is the same for all operations of a principal: the beginning of its requests, and of their context. */
 interface Known {
+  /** Of `who` and `facts`. */
+  readonly id: number;
   readonly who: string;
   readonly evidence: Evidence;
   readonly facts: string;
@@ -55,12 +57,20 @@ interface Known {
 
 /** What is the same for all operations on a target. */
 interface KnownTarget {
+  /** Of `facts`. */
+  readonly id: number;
   /** Its name as JSON. */
   readonly resource: string;
   /** Members of the context. */
   readonly facts: string;
   /** Parts of requests that have been described, by object and action. */
-  readonly parts: Map<string, string>;
+  readonly parts: Map<string, Part>;
+}
+
+/** A part of a request. */
+interface Part {
+  readonly id: number;
+  readonly text: string;
 }
 
 /** Objects of one target whose descriptions are kept. */
@@ -83,6 +93,9 @@ export class CedarEngine implements PolicyEngine {
   readonly #known = new WeakMap<Principal, Known>();
   readonly #targets = new WeakMap<Target, KnownTarget>();
   readonly #remembered = new Map<string, Answer>();
+  /** Ids of texts. One that is forgotten gets another id: none stands for two texts, ever. */
+  readonly #ids = new Map<string, number>();
+  #lastId = 0;
   #closed = false;
 
   /** Throws GatewayError `policy_invalid` with one line per problem, `file:line:column: message; hint`. */
@@ -121,42 +134,53 @@ export class CedarEngine implements PolicyEngine {
    * allow; the first that nobody's approval would allow denies. Allowed: the policies of all, in order, once each.
    */
   decide(principal: Principal, target: Target, operation: Operation, approvedBy: readonly string[] = []): Decision {
-    const { who, evidence, facts } = this.#knownOf(principal);
+    const { id, who, evidence, facts } = this.#knownOf(principal);
     const known = this.#knownTarget(target);
-    const { resource } = known;
     let parts = '';
+    let ids = '';
     let ownActionDone = false;
     for (const object of operation.objects) {
       ownActionDone ||= object.action === operation.action;
       const part = this.#part(target, known, object);
       if (part === null) return this.#failed(`objects of type ${object.type} are unknown to policy`);
-      parts += parts === '' ? part : `,${part}`;
+      parts += parts === '' ? part.text : `,${part.text}`;
+      ids += `,${part.id}`;
     }
-    if (!ownActionDone)
-      parts += `${parts === '' ? '' : ','}{"action":${JSON.stringify(operation.action)},"resource":{"type":"Resource","id":${resource}}}`;
-    // Of names that are there twice the last one counts: what the operation says of itself cannot replace what is known here.
-    const attributes = JSON.stringify(operation.attributes).slice(0, -1);
+    if (!ownActionDone) {
+      const part = this.#ownPart(known, operation.action);
+      parts += parts === '' ? part.text : `,${part.text}`;
+      ids += `,${part.id}`;
+    }
+    const attributes = JSON.stringify(operation.attributes);
     const granted = principal.groups.includes(`${target.resource}/${target.account}`);
-    const context = `${attributes}${attributes.length > 1 ? ',' : ''}${known.facts},"granted":${granted},"authAge":${this.#authAge(evidence)},${facts}}`;
     const approvals = approvedBy.length === 0 ? '' : `,"approvedBy":${JSON.stringify(approvedBy)}`;
-    const answer = this.#ask(`${who},"context":${context}${approvals},"parts":[${parts}]}`);
+    const age = this.#authAge(evidence);
+    // Ids instead of the texts that seldom change: everything that policies can see, in a fraction of the length.
+    const key = `${id},${known.id},${granted},${age}${ids};${attributes}${approvals}`;
+    const answer = this.#ask(key, () => {
+      // Of names that are there twice the last one counts: what the operation says of itself cannot replace what is known here.
+      const stated = attributes.length > 2 ? `${attributes.slice(0, -1)},` : '{';
+      const context = `${stated}${known.facts},"granted":${granted},"authAge":${age},${facts}}`;
+      return `${who},"context":${context}${approvals},"parts":[${parts}]}`;
+    });
     return typeof answer === 'string' ? this.#failed(answer) : this.#decision(answer, target, operation);
   }
 
-  #ask(request: string): Answer | string {
+  /** @param key stands for the request: two that are the same have one request. */
+  #ask(key: string, request: () => string): Answer | string {
     // A closed engine has nothing to go by, whatever it remembers.
     if (this.#closed) return 'the policies are no longer in force';
-    const remembered = this.#remembered.get(request);
+    const remembered = this.#remembered.get(key);
     if (remembered !== undefined) return remembered;
     let answer: Answer;
     try {
-      answer = JSON.parse(decidePolicy(this.#id, request)) as Answer;
+      answer = JSON.parse(decidePolicy(this.#id, request())) as Answer;
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
     }
-    if (request.length <= REMEMBERED_LENGTH && this.#remember > 0) {
+    if (key.length <= REMEMBERED_LENGTH && this.#remember > 0) {
       if (this.#remembered.size >= this.#remember) this.#remembered.clear();
-      this.#remembered.set(request, answer);
+      this.#remembered.set(key, answer);
     }
     return answer;
   }
@@ -209,11 +233,8 @@ export class CedarEngine implements PolicyEngine {
       const evidence = evidenceOf(principal, this.#mfaClasses);
       const { mfa, acr, amr } = evidence;
       const facts = JSON.stringify({ issuer: principal.issuer, mfa, acr, amr });
-      known = {
-        who: `{"principal":${JSON.stringify({ type: principal.kind === 'user' ? 'User' : 'Service', id: principal.name })},"groups":${JSON.stringify(principal.groups)}`,
-        evidence,
-        facts: facts.slice(1, -1),
-      };
+      const who = `{"principal":${JSON.stringify({ type: principal.kind === 'user' ? 'User' : 'Service', id: principal.name })},"groups":${JSON.stringify(principal.groups)}`;
+      known = { id: this.#idOf(`${who}${facts}`), who, evidence, facts: facts.slice(1, -1) };
       this.#known.set(principal, known);
     }
     return known;
@@ -224,7 +245,7 @@ export class CedarEngine implements PolicyEngine {
     if (known === undefined) {
       const resource = JSON.stringify(target.resource);
       const facts = `"account":${JSON.stringify(target.account)},"resource":${resource},"kind":${JSON.stringify(target.kind)}`;
-      known = { resource, facts, parts: new Map() };
+      known = { id: this.#idOf(facts), resource, facts, parts: new Map() };
       this.#targets.set(target, known);
     }
     return known;
@@ -235,7 +256,7 @@ export class CedarEngine implements PolicyEngine {
   }
 
   /** The object with its action as a part of the request, or null for a type no vocabulary has. */
-  #part(target: Target, known: KnownTarget, object: ObjectRef): string | null {
+  #part(target: Target, known: KnownTarget, object: ObjectRef): Part | null {
     const { type, path, action } = object;
     // With the length no path can be taken for another one and its action.
     const key = `${type} ${path.length} ${path}${action}`;
@@ -243,12 +264,37 @@ export class CedarEngine implements PolicyEngine {
     if (kept !== undefined) return kept;
     const described = this.#describe(target, object);
     if (described === null) return null;
-    const part = `{"action":${JSON.stringify(action)},"resource":${described}}`;
+    return this.#keepPart(known, key, `{"action":${JSON.stringify(action)},"resource":${described}}`);
+  }
+
+  /** The same for the operation's own action on the resource. */
+  #ownPart(known: KnownTarget, action: string): Part {
+    // No type is without a name.
+    const key = ` ${action}`;
+    return (
+      known.parts.get(key) ??
+      this.#keepPart(known, key, `{"action":${JSON.stringify(action)},"resource":{"type":"Resource","id":${known.resource}}}`)
+    );
+  }
+
+  #keepPart(known: KnownTarget, key: string, text: string): Part {
+    const part = { id: this.#idOf(text), text };
     if (key.length <= REMEMBERED_LENGTH) {
       if (known.parts.size >= DESCRIBED) known.parts.clear();
       known.parts.set(key, part);
     }
     return part;
+  }
+
+  #idOf(text: string): number {
+    let id = this.#ids.get(text);
+    if (id === undefined) {
+      id = ++this.#lastId;
+      if (text.length > REMEMBERED_LENGTH) return id;
+      if (this.#ids.size >= REMEMBERED) this.#ids.clear();
+      this.#ids.set(text, id);
+    }
+    return id;
   }
 
   /** The object as the request's `resource`, or null for a type no vocabulary has. */
