@@ -164,7 +164,7 @@ export class ClientMessages {
     this.#note(classified);
     const named = this.#sqlNames(classified, decision, bytes.subarray(at + 5, end - 1));
     const op = this.#record.intent(members);
-    this.#state.endGroup();
+    this.#state.noteQuery(classified);
     const granted = ruling?.kind === 'allow' ? ruling.budget : null;
     op.budget = granted ?? budgetOfFetched(classified, this.#state.portals);
     if (granted !== null && form === 'steps') {
@@ -407,8 +407,7 @@ export class ClientMessages {
     const budget = op?.budget ?? budgetOfFetched(portal.classified, state.portals);
     // How many rows a write came to is known when it is done: its Sync waits, so that too many are rolled back.
     if (budget !== null) state.barrier = true;
-    state.groupWork = true;
-    if (portal.classified.settings) state.groupSettings = true;
+    state.noteExecute(portal.classified);
     if (portal.executed || op === null) {
       op = this.#record.intent(`"kind":"execute","stmt":${portal.statement?.line ?? 0},"again":${portal.op?.seq ?? 0}`);
       recorded = true;

@@ -15,13 +15,16 @@ const USUAL_PATH = '"$user", public';
 
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value), 'utf8');
 
+/** The search_path; where the server does not report it, which one it began with and how often it may have changed since in this session. */
 function names(state: SessionState): Buffer {
-  return Buffer.from(state.parameters.get('search_path') ?? '', 'utf8');
+  const { parameters, pathAtStart, pathChanges, sid } = state;
+  return Buffer.from(parameters.get('search_path') ?? `${pathAtStart}${pathChanges === 0 ? '' : `\0${sid} ${pathChanges}`}`, 'utf8');
 }
 
 /** Where names lead elsewhere than usual, approvers have to know. */
 function underPath(state: SessionState): string {
-  const path = state.parameters.get('search_path') ?? USUAL_PATH;
+  const path = state.parameters.get('search_path') ?? (state.pathAtStart === '' ? USUAL_PATH : state.pathAtStart);
+  if (state.pathChanges > 0) return '\n-- under a search_path that the session may have changed';
   return path === USUAL_PATH ? '' : `\n-- under search_path ${state.services.masker.string(path.slice(0, 1024))}`;
 }
 

@@ -6,13 +6,17 @@ import type { PolicyEngine, Principal, Target } from '../../policy/model.ts';
 import type { ProtocolServices } from '../protocol.ts';
 import type { StatementInfo } from './analysis.ts';
 import type { Catalog, CatalogSnapshot } from './catalog.ts';
-import type { Classifier } from './classifier.ts';
+import type { Classified, Classifier } from './classifier.ts';
 import type { PgOperation } from './operation.ts';
 import { ReplyQueue } from './replies.ts';
 import { NameTable, type Portal, type Statement } from './statements.ts';
 
 /** Decisions hold for whole minutes at least: to look this often is soon enough. */
 const SCOPE_MS = 1000;
+
+/** Statements and settings after which unqualified names may mean something else. */
+const MOVES_PATH: ReadonlySet<string> = new Set(['reset', 'discard', 'do', 'call', 'execute']);
+const PATH_SETTINGS: ReadonlySet<string> = new Set(['search_path', 'role', 'session_authorization']);
 
 /** What the two directions of one session share. Neither keeps state of the protocol elsewhere. */
 export class SessionState {
@@ -48,6 +52,10 @@ export class SessionState {
   groupWork = false;
   /** Settings were changed in this sync group: the server reports them only at its end. */
   groupSettings = false;
+  /** The search_path that the client asked for at its log-in; '' when it asked for none. */
+  readonly pathAtStart: string;
+  /** How often the search_path may have been changed since, where the server does not report it (before 18). */
+  pathChanges = 0;
   /** Something was prepared in this sync group: the server has a transaction open, and tables locked. */
   groupParsed = false;
   /** A portal was made in this sync group, which would end with it. */
@@ -93,6 +101,7 @@ export class SessionState {
     source: string;
     parameters: ReadonlyMap<string, string>;
     approvalMode: ApprovalMode;
+    pathAtStart?: string;
     /** The classifier for the policies in force, and for all that they look at now. */
     classifier: () => Classifier;
     catalog: Catalog;
@@ -108,6 +117,7 @@ export class SessionState {
     this.source = options.source;
     this.parameters = new Map(options.parameters);
     this.approvalMode = options.approvalMode;
+    this.pathAtStart = options.pathAtStart ?? '';
     this.#classifierNow = options.classifier;
     this.#classifier = options.classifier();
     this.#classifierOf = options.services.policy();
@@ -116,6 +126,31 @@ export class SessionState {
     this.fail = options.fail;
     this.counts = options.services.masker.newCounts();
     this.masked = options.services.masker.newCounts();
+  }
+
+  /** A simple query is about to run: it ends the sync group as well. */
+  noteQuery(classified: Classified): void {
+    this.endGroup();
+    this.#notePath(classified);
+  }
+
+  /** A portal is about to be executed. */
+  noteExecute(classified: Classified): void {
+    this.groupWork = true;
+    if (classified.settings) this.groupSettings = true;
+    this.#notePath(classified);
+  }
+
+  /** Names may lead elsewhere after it. */
+  #notePath({ statements }: Classified): void {
+    if (this.parameters.has('search_path')) return;
+    const catalog = this.snapshot();
+    const changes = (one: StatementInfo): boolean =>
+      MOVES_PATH.has(one.kind) ||
+      one.dynamicSettings ||
+      one.settings.some(({ name }) => PATH_SETTINGS.has(name)) ||
+      one.functions.some((name) => catalog.isUserFunction(name));
+    if (statements.some(changes)) this.pathChanges++;
   }
 
   /** The client ends its sync group, and with it what the server holds for it. */
