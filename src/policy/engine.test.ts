@@ -56,6 +56,27 @@ test('an operation is allowed when all its objects are', () => {
   assert.match(denied.message, /get on d\/x/);
 });
 
+test('what is remembered of one question answers no other, however many there were', () => {
+  const text = `${staffRead}@id("no-x") forbid(principal, action, resource) when { resource is File && resource.name == "x" };
+    @id("no-big") forbid(principal, action, resource) when { context.size > 9 };
+    @id("not-rw") forbid(principal, action, resource) when { context.account == "rw" && context.via == "cli" };`;
+  const remembering = engine(text);
+  const forgetful = new CedarEngine([{ name: 'a.cedar', text }], [files], { remember: 0 });
+  const outsider = { ...ann, name: 'bob', groups: [] };
+  const other = { ...target, account: 'rw' };
+  // More objects than are kept, twice over, so that those of the first turn have been forgotten in the second.
+  for (let i = 0; i < 4000; i++) {
+    const path = `d${i % 2000}/${i % 7 === 0 ? 'x' : 'y'}`;
+    const operation: Operation = {
+      ...get(path, 'e/z'),
+      attributes: { size: i % 11, tags: [], safe: true, via: i % 2 === 0 ? 'cli' : 'web' },
+    };
+    const who = i % 5 === 0 ? outsider : ann;
+    const where = i % 3 === 0 ? other : target;
+    assert.deepEqual(remembering.decide(who, where, operation), forgetful.decide(who, where, operation), `${i}`);
+  }
+});
+
 test('what nothing permits is denied without policies', () => {
   const e = engine(staffRead);
   for (const decision of [
