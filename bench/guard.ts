@@ -3,20 +3,27 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { optionsAndWordsOf } from '../scripts/usage.ts';
 import { type Comparison, compareRounds, type Interval, type Round, TOLERANCE } from './lib/compare.ts';
 import { describeMachine, load, machine } from './lib/machine.ts';
 import type { BenchFile } from './lib/result.ts';
 import { columns, duration } from './lib/table.ts';
 
-/**
- * Compares the micro benches of this tree with those of a commit, round by round in turns and in fresh processes.
- *   npm run bench:guard -- BASE [--rounds 5] [--time MS] [--filter TEXT]
- * Exits 1 when a bench of this tree is slower by more than a tenth in the median and in each of its rounds slower than in any
- * of BASE's; 2 when the two cannot be compared.
- */
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
+const usage = `usage: npm run bench:guard -- BASE [--rounds 5] [--time MS] [--filter TEXT]
+
+Compares the micro benches of this tree with those of a commit, round by round in turns and in fresh processes.
+
+  BASE           a commit or branch
+  --rounds N     rounds of each, 5 or more
+  --time MS      time for each bench in a round, 60
+  --filter TEXT  only benches whose name holds it
+
+Exits 1 when a bench of this tree is slower by more than a tenth in the median and in each of its rounds slower than in any
+of BASE's; 2 when the two cannot be compared.`;
+
+const { values, positionals } = optionsAndWordsOf({
+  name: 'bench:guard',
+  usage,
   options: {
     rounds: { type: 'string', default: '5' },
     time: { type: 'string', default: '60' },
@@ -51,7 +58,8 @@ try {
 async function guard(): Promise<number> {
   const [revision] = positionals;
   const rounds = Number(values.rounds);
-  if (revision === undefined || positionals.length !== 1) throw new CannotCompare('usage: npm run bench:guard -- BASE, a commit or branch');
+  if (revision === undefined || positionals.length !== 1)
+    throw new CannotCompare('one commit or branch to compare with is needed; --help shows the options');
   // With fewer, separated intervals come about by chance too often.
   if (!Number.isInteger(rounds) || rounds < 5) throw new CannotCompare('--rounds takes a whole number, 5 or more');
   const found = git('rev-parse', '--verify', '--quiet', `${revision}^{commit}`);

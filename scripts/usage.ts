@@ -10,16 +10,24 @@ export function optionsOf<const T extends ParseArgsOptionsConfig>(
   program: { readonly name: string; readonly usage: string; readonly options: T },
   check: (values: Values<T>) => string | null = () => null,
 ): Values<T> {
+  const { values } = optionsAndWordsOf(program, false);
+  const wrong = check(values);
+  return wrong === null ? values : refuse(program.name, wrong);
+}
+
+/** As `optionsOf`, for a program that takes words too. */
+export function optionsAndWordsOf<const T extends ParseArgsOptionsConfig>(
+  program: { readonly name: string; readonly usage: string; readonly options: T },
+  words = true,
+): { readonly values: Values<T>; readonly positionals: readonly string[] } {
   const { name, usage, options } = program;
   if (process.argv.slice(2).some((arg) => arg === '--help' || arg === '-h')) {
     process.stdout.write(`${usage.trim()}\n`);
     process.exit(0);
   }
   try {
-    const { values } = parseArgs({ options, strict: true });
-    const wrong = check(values as Values<T>);
-    if (wrong === null) return values as Values<T>;
-    return refuse(name, wrong);
+    const { values, positionals } = parseArgs({ options, strict: true, allowPositionals: words });
+    return { values: values as Values<T>, positionals };
   } catch (error) {
     return refuse(name, (error instanceof Error ? error.message : String(error)).replace(/\. .*/s, ''));
   }

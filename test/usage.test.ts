@@ -8,7 +8,14 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-for (const program of ['bench/main.ts', 'bench/e2e/main.ts', 'demo/main.ts', 'tools/verify-record.mjs', 'src/cli/main.ts']) {
+for (const program of [
+  'bench/main.ts',
+  'bench/e2e/main.ts',
+  'bench/guard.ts',
+  'demo/main.ts',
+  'tools/verify-record.mjs',
+  'src/cli/main.ts',
+]) {
   test(`${program} explains itself, and refuses what it does not know in one line`, () => {
     const run = (arg: string): { status: number | null; stdout: string; stderr: string } =>
       spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', join(root, program), arg], { encoding: 'utf8' });

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { setDefaultCACertificates } from 'node:tls';
 
+import { whyUnreadable } from '../config/unreadable.ts';
 import { GatewayError } from '../errors.ts';
 import { type Arguments, type Io, UsageError } from './command.ts';
 import { configOf } from './config-option.ts';
@@ -135,7 +136,7 @@ function readCa(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    throw new UsageError(`${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`);
+    throw new UsageError(`${file} cannot be read: ${whyUnreadable(error)}`);
   }
 }
 

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
+import { whyUnreadable } from '../config/unreadable.ts';
 import { nearest } from '../config/values.ts';
 import { GatewayError } from '../errors.ts';
 import { CedarEngine, type PolicyFile } from '../policy/engine.ts';
@@ -26,8 +27,7 @@ export function policyProblems(directory: string, resources: readonly string[]):
     try {
       files.push({ name: file, text: new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(join(directory, name))) });
     } catch (error) {
-      const why = (error as NodeJS.ErrnoException).code ?? 'it is not UTF-8 text';
-      found.set(`${file}:1:1: the file cannot be read (${why})`, { file, line: 1, column: 1 });
+      found.set(`${file}:1:1: the file cannot be read: ${whyUnreadable(error)}`, { file, line: 1, column: 1 });
     }
   }
   for (let round = 0; round < ROUNDS; round++) {

@@ -53,11 +53,23 @@ test('a wrong call exits 2 with the usage on stderr', async () => {
     assert.match(err.join(''), /usage: sluice c \[--a A\] WORD/);
     assert.deepEqual(out, []);
   }
-  for (const argv of [[], ['d'], ['--what']]) {
+  const { io: stub, out, err } = io();
+  assert.equal(await runCommand([], [command('c')], stub), 2);
+  assert.match(err.join(''), /summary of c/);
+  assert.deepEqual(out, []);
+});
+
+test('an unknown command is one line, with the one that was meant', async () => {
+  const commands = [command('keys ls'), command('check'), command('verify')];
+  for (const [argv, expected] of [
+    [['chekc'], 'sluice: unknown command "chekc"; did you mean "sluice check"? "sluice --help" lists them all\n'],
+    [['chekc', '--config', 'x'], 'sluice: unknown command "chekc"; did you mean "sluice check"? "sluice --help" lists them all\n'],
+    [['kyes', 'ls'], 'sluice: unknown command "kyes ls"; did you mean "sluice keys ls"? "sluice --help" lists them all\n'],
+    [['--what'], 'sluice: unknown command "--what" "sluice --help" lists them all\n'],
+  ] as const) {
     const { io: stub, out, err } = io();
-    assert.equal(await runCommand(argv, [command('c')], stub), 2);
-    assert.match(err.join(''), /summary of c/);
-    assert.deepEqual(out, []);
+    assert.equal(await runCommand(argv, commands, stub), 2);
+    assert.deepEqual([err.join(''), out], [expected.replace('" "sluice --help', '"; "sluice --help'), []]);
   }
 });
 
@@ -80,7 +92,8 @@ test('a word that begins several commands tells their usages', async () => {
   }
   for (const [argv, first] of [
     [['keys'], /^usage:\n {2}sluice keys ls/],
-    [['keys', 'mkae'], /^sluice: unknown command "keys mkae"\nusage:/],
+    [['keys', 'mkae'], /^sluice: unknown command "keys mkae"; did you mean "sluice keys make"\? "sluice keys --help" lists them\n$/],
+    [['keys', 'x'], /^sluice: unknown command "keys x"; "sluice keys --help" lists them\n$/],
   ] as const) {
     const { io: stub, out, err } = io();
     assert.equal(await runCommand(argv, commands, stub), 2);

@@ -1,8 +1,10 @@
 import { parseArgs } from 'node:util';
 
+import { nearest } from '../config/values.ts';
 import { GatewayError } from '../errors.ts';
 import { VERSION } from '../session/version.ts';
 import { Arguments, type Command, type ExitCode, type Io, UsageError } from './command.ts';
+import { visible } from './terminal.ts';
 
 /** Finds the command, parses its options, runs it, and turns what it throws into an exit code. */
 export async function runCommand(argv: readonly string[], commands: readonly Command[], io: Io): Promise<ExitCode> {
@@ -52,9 +54,19 @@ function noCommand(argv: readonly string[], commands: readonly Command[], io: Io
     io.out(overview);
     return 0;
   }
-  if (first !== undefined) io.err(`sluice: unknown command "${argv.slice(0, 2).join(' ')}"\n`);
-  io.err(overview);
+  if (first === undefined) io.err(overview);
+  else io.err(unknown(argv, commands));
   return 2;
+}
+
+/** One line, with the command that was probably meant. */
+function unknown(argv: readonly string[], commands: readonly Command[]): string {
+  const names = commands.map(({ name }) => name);
+  const firsts = [...new Set(names.map((name) => name.split(' ')[0] ?? ''))];
+  const [first = '', second] = argv;
+  const meant = (second === undefined ? null : nearest(`${first} ${second}`, names)) ?? nearest(first, firsts);
+  const written = meant?.includes(' ') === true ? `${first} ${second}` : first;
+  return `sluice: unknown command "${visible(written)}"${meant === null ? ';' : `; did you mean "sluice ${meant}"?`} "sluice --help" lists them all\n`;
 }
 
 /** The first word of several commands, without a second one that makes it one of them. */
@@ -65,8 +77,16 @@ function noCommandOf(group: readonly Command[], first: string, second: string | 
     io.out(overview);
     return 0;
   }
-  if (second !== undefined) io.err(`sluice: unknown command "${first} ${second}"\n`);
-  io.err(overview);
+  if (second === undefined) {
+    io.err(overview);
+    return 2;
+  }
+  const meant = nearest(
+    second,
+    group.map(({ name }) => name.split(' ')[1] ?? ''),
+  );
+  const guess = meant === null ? ';' : `; did you mean "sluice ${first} ${meant}"?`;
+  io.err(`sluice: unknown command "${visible(`${first} ${second}`)}"${guess} "sluice ${first} --help" lists them\n`);
   return 2;
 }
 

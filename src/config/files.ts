@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import type { Config } from './model.ts';
 import type { Place } from './reader.ts';
 import type { ResourceContext } from './resources.ts';
+import { whyUnreadable } from './unreadable.ts';
 
 /** The files and directories that a configuration names. They are looked into only where secrets are looked up as well. */
 
@@ -47,7 +48,7 @@ export function readPolicies(place: Place, context: Context): string {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') place.problem(`there is no directory ${path}; make it, e.g. as a copy of deploy/policies`);
     else if (code === 'ENOTDIR') place.problem(`${path} is not a directory; write the directory that holds the *.cedar files`);
-    else place.problem(`${path} cannot be read (${code ?? 'unknown error'})`);
+    else place.problem(`${path} cannot be read: ${whyUnreadable(error)}`);
   }
   return path;
 }
@@ -58,7 +59,7 @@ function parsed<T>(place: Place, path: string, wanted: string, parse: (pem: Buff
     pem = readFileSync(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    place.problem(code === 'ENOENT' ? `there is no file ${path}` : `${path} cannot be read (${code ?? 'unknown error'})`);
+    place.problem(code === 'ENOENT' ? `there is no file ${path}` : `${path} cannot be read: ${whyUnreadable(error)}`);
     return null;
   }
   try {

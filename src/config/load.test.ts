@@ -116,7 +116,7 @@ test('an unknown key names the nearest known one', () => {
 test('a duplicate key and an alias hide nothing else', () => {
   assert.deepEqual(problems(`${minimal.replace('{ name: gw-1 }', '&a { name: gw-1 }')}tls: *a\nlimits: { sessions: many }\nlimits: {}\n`), [
     'sluice.yaml:11:6: an alias cannot be used here; write the value itself',
-    'sluice.yaml:12:21: limits.sessions: is not a whole number; write 1 to 1000000, e.g. 1000',
+    'sluice.yaml:12:21: limits.sessions: "many" is not a whole number; write 1 to 1000000, e.g. 1000',
     'sluice.yaml:13:1: Map keys must be unique; write it once',
   ]);
 });
@@ -160,8 +160,32 @@ test('what is not YAML, has a key twice or uses aliases is refused', () => {
   assert.deepEqual(problems(minimal.replace('{ name: gw-1 }', '&a { name: gw-1 }').concat('tls: *a\n')), [
     'sluice.yaml:11:6: an alias cannot be used here; write the value itself',
   ]);
-  assert.deepEqual(problems('')[0], 'sluice.yaml:1:1: gateway is missing');
+  assert.deepEqual(
+    problems('').map((line) => line.replace('sluice.yaml:1:1: ', '')),
+    ['gateway is missing', 'listeners is missing', 'policies is missing', 'resources is missing'],
+  );
   assert.equal(problems('- a')[0], 'sluice.yaml:1:1: is not a mapping; write key: value lines');
+});
+
+test('what is not YAML is refused with advice, once', () => {
+  for (const [text, expected] of [
+    ['a: b: c', /^sluice\.yaml:1:4: Nested mappings .*; indent this line .*"quotes"$/],
+    ['a:\n\t- x', /Tabs .*; write spaces$/],
+    ['- a\nb: 1', /; indent this line like the others/],
+    ['a: @x', /in "quotes"$/],
+    ['a: 1\n---\nb: 2', /: Source contains multiple documents; remove the line "---"$/],
+  ] as const) {
+    const found = problems(text);
+    assert.equal(found.length, 1, found.join('\n'));
+    assert.match(found[0] ?? '', expected);
+  }
+});
+
+test('a value that is none is shown', () => {
+  assert.deepEqual(problems(`${minimal}recording: { segment_bytes: 8 megs, retention_days: long }\n`), [
+    'sluice.yaml:11:29: recording.segment_bytes: "8 megs" is not a size; write 64KB to 4GB, e.g. 64MB',
+    'sluice.yaml:11:53: recording.retention_days: "long" is not a whole number; write 1 to 36500, e.g. 400',
+  ]);
 });
 
 test('identity, access and store: every mistake with its place', () => {
@@ -198,7 +222,7 @@ test('secrets are looked up only when asked, and named without their content', (
   assert.deepEqual(problems(minimal, {}), [
     'sluice.yaml:3:11: policies: there is no directory /etc/sluice/policies; make it, e.g. as a copy of deploy/policies',
     'sluice.yaml:9:44: resources[0].accounts.read-only.password: the environment variable PAYMENTS_RO is not set',
-    'sluice.yaml:10:45: resources[0].accounts.read-write.password: the file /etc/sluice/rw.secret cannot be read (ENOENT)',
+    'sluice.yaml:10:45: resources[0].accounts.read-write.password: the file /etc/sluice/rw.secret cannot be read: there is no such file',
   ]);
 });
 
@@ -223,7 +247,10 @@ test('loadConfig reads from disk and says which file it could not read', () => {
     writeFileSync(join(dir, 'policies', 'a.cedar'), '');
     const { config } = loadConfig(join(dir, 'sluice.yaml'), { protocols, env: { PAYMENTS_RO: 'y' } });
     assert.equal(config.file, join(dir, 'sluice.yaml'));
-    assert.throws(() => loadConfig(join(dir, 'none.yaml'), { protocols }), /none\.yaml: cannot read the configuration \(ENOENT\)/);
+    assert.throws(
+      () => loadConfig(join(dir, 'none.yaml'), { protocols }),
+      /none\.yaml: cannot read the configuration: there is no such file/,
+    );
   } finally {
     rmSync(dir, { recursive: true });
   }

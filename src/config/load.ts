@@ -9,6 +9,7 @@ import type { Config } from './model.ts';
 import { type Place, Reader } from './reader.ts';
 import { type KnownProtocols, readListeners, readResources, type Warn } from './resources.ts';
 import type { SecretSource } from './secrets.ts';
+import { whyUnreadable } from './unreadable.ts';
 
 const KB = 1024;
 const MB = 1024 * KB;
@@ -54,8 +55,7 @@ export function inspectConfig(file: string, options: LoadOptions): Inspection {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(file));
     return inspectText(text, resolve(file), options);
   } catch (error) {
-    const why = (error as NodeJS.ErrnoException).code ?? 'it is not UTF-8 text';
-    return { config: null, problems: [`${file}: cannot read the configuration (${why})`], warnings: [] };
+    return { config: null, problems: [`${file}: cannot read the configuration: ${whyUnreadable(error)}`], warnings: [] };
   }
 }
 

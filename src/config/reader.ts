@@ -1,5 +1,6 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from 'yaml';
 import { formatSize, nearest, parseSize } from './values.ts';
+import { yamlAdvice } from './yaml-advice.ts';
 
 /** One problem, as `line`:`column` (from 1) of the file. */
 export interface ConfigProblem {
@@ -64,7 +65,8 @@ export class Place {
     const result = {} as Record<K, Place>;
     for (const key of known) {
       result[key] = members.get(key)?.value ?? new Place(this.#reader, this.#child(key), undefined, this.#offset);
-      if (required.includes(key) && !members.has(key)) this.problem(`${key} is missing`);
+      // Of what is missing as a whole, one problem is enough.
+      if (this.present && required.includes(key) && !members.has(key)) this.problem(`${key} is missing`);
     }
     return result;
   }
@@ -161,10 +163,16 @@ export class Place {
     fallback: number,
   ): number {
     const allowed = `write ${format(range.min)} to ${format(range.max)}`;
-    if (value === null) this.problem(`is not ${wanted}; ${allowed}, e.g. ${format(fallback)}`);
+    if (value === null) this.problem(`${this.#shown}is not ${wanted}; ${allowed}, e.g. ${format(fallback)}`);
     else if (value < range.min || value > range.max) this.problem(`${format(value)} is out of range; ${allowed}`);
     else return value;
     return fallback;
+  }
+
+  /** What a scalar says, in front of what is wrong with it. */
+  get #shown(): string {
+    const text = isScalar(this.#node) ? (this.#node.source ?? '') : '';
+    return text === '' ? '' : `"${text.slice(0, 60)}" `;
   }
 
   #child(key: string): string {
@@ -185,9 +193,10 @@ export class Reader {
   constructor(text: string) {
     // Merge keys and aliases would let one value stand in two places: say what is meant where it applies.
     const document = parseDocument(text, { lineCounter: this.#lines, uniqueKeys: true, version: '1.2', merge: false, prettyErrors: false });
-    for (const error of [...document.errors, ...document.warnings]) {
-      const once = error.code === 'DUPLICATE_KEY' ? '; write it once' : '';
-      this.report(error.pos[0], '', `${error.message}${once}`);
+    for (const [i, error] of [...document.errors, ...document.warnings].entries()) {
+      // After the first one it only says that the parser has lost its way.
+      if (i > 0 && error.code === 'UNEXPECTED_TOKEN') continue;
+      this.report(error.pos[0], '', `${error.message.replace(/; please use .*/, '')}; ${yamlAdvice(error.code)}`);
     }
     this.readable = document.errors.every((error) => error.code === 'DUPLICATE_KEY');
     this.#refuseAliases(document.contents);

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 
 import { GatewayError } from '../errors.ts';
+import { whyUnreadable } from './unreadable.ts';
 
 /** Environment and base directory that references are read against. */
 export interface SecretSource {
@@ -35,8 +36,7 @@ export function secret(reference: string, source: SecretSource): string {
     try {
       bytes = readFileSync(path);
     } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
-      throw missing(`the file ${path} cannot be read (${code})`);
+      throw missing(`the file ${path} cannot be read: ${whyUnreadable(error)}`);
     }
     const value = bytes.toString('utf8').replace(/\r?\n$/, '');
     if (value === '') throw missing(`the file ${path} is empty`);

@@ -32,7 +32,7 @@ interface Report {
 export const explain: Command = {
   name: 'explain',
   summary: 'Tells what would become of a statement, and by which policies. Nothing is forwarded.',
-  usage: '--config FILE --user U [--group G]... --resource R [--account A] --statement TEXT [--mfa] [--service] [--offline] [--json]',
+  usage: '--config FILE --user U [--group G]... --resource R [--account A] [--mfa] [--service] [--offline] [--json] STATEMENT',
   options: {
     ...configOption,
     user: { type: 'string' },
@@ -53,13 +53,14 @@ export const explain: Command = {
     '  --mfa           as somebody who logged in with several factors',
     '  --resource R    where',
     '  --account A     account of the resource; without it the one that log-in would choose',
-    '  --statement T   what',
+    '  STATEMENT       what, as one word in quotes; --statement T is the same',
     '  --offline       asks nothing of the target: then its views, types and functions are not known',
     '  --json          one JSON object',
   ].join('\n'),
+  positionals: { min: 0, max: 1 },
   async run(args: Arguments, io: Io): Promise<ExitCode> {
     const user = args.required('user');
-    const statement = args.required('statement');
+    const statement = statementOf(args);
     const name = args.required('resource');
     const { config } = configOf(args, io);
     const resource = config.resources.find((one) => one.name === name);
@@ -86,6 +87,15 @@ export const explain: Command = {
     return 0;
   },
 };
+
+function statementOf(args: Arguments): string {
+  const [word] = args.words;
+  const option = args.text('statement');
+  if (word !== undefined && option !== undefined) throw new UsageError('the statement is given twice');
+  const statement = word ?? option ?? '';
+  if (statement === '') throw new UsageError('the statement is missing');
+  return statement;
+}
 
 async function reportOf(asked: {
   config: Config;

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 
+import { whyUnreadable } from '../../config/unreadable.ts';
 import { verifyRecord } from '../../recording/verify.ts';
 import { type Arguments, type Command, type ExitCode, type Io, UsageError } from '../command.ts';
 
@@ -9,7 +10,8 @@ export const verify: Command = {
   usage: 'DIR|FILE [--keys FILE] [--checkpoint FILE]... [--json]',
   options: { keys: { type: 'string' }, checkpoint: { type: 'string', multiple: true }, json: { type: 'boolean' } },
   details: [
-    '  --keys FILE         verifier keys, one a line; default: keys/record.pub of the data directory',
+    '  --keys FILE         verifier keys, one a line; default: keys/record.pub of the data directory;',
+    '                      for a record that was copied elsewhere name it, best a copy kept apart from the gateway',
     '  --checkpoint FILE   a checkpoint kept elsewhere that the record must hold; shows that its end was not cut off',
     '  --json              the report as JSON',
     '',
@@ -42,6 +44,6 @@ function read(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    throw new UsageError(`${path} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`);
+    throw new UsageError(`${path} cannot be read: ${whyUnreadable(error)}`);
   }
 }
