@@ -2,7 +2,18 @@
 // silently, when all of it is there. Stamps are hashes of content, so that a checkout which only touches files costs nothing.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -130,7 +141,11 @@ function readStamp(name) {
 
 function writeStamp(name, hash) {
   mkdirSync(stamps, { recursive: true });
-  writeFileSync(join(stamps, name), hash);
+  // A new file, renamed: where node_modules is a copy by hard links, writing into the old one would write into the other's.
+  const file = join(stamps, name);
+  const next = `${file}.${process.pid}`;
+  writeFileSync(next, hash);
+  renameSync(next, file);
 }
 
 function mtime(file) {

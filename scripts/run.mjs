@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { bootstrap, root } from './bootstrap.mjs';
 
 try {
@@ -17,8 +18,10 @@ const [entry, ...args] = process.argv.slice(2);
 if (entry === undefined) process.exit(0);
 
 const bin = join(root, 'node_modules', '.bin');
-const child = spawn(join(bin, 'node'), ['--disable-warning=ExperimentalWarning', join(root, entry), ...args], {
-  stdio: 'inherit',
+// The channel is how the entry learns that we are gone, even when we were killed: nothing is sent over it.
+const options = ['--disable-warning=ExperimentalWarning', '--import', pathToFileURL(join(root, 'scripts', 'with-parent.mjs')).href];
+const child = spawn(join(bin, 'node'), [...options, join(root, entry), ...args], {
+  stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   env: { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH ?? ''}` },
 });
 child.on('error', (error) => {

@@ -36,6 +36,26 @@ test('signals reach the entry, and its answer to them comes back', async () => {
   assert.equal(await code, 3);
 });
 
+test('an entry ends when what started it was killed', { timeout: 30_000 }, async () => {
+  const file = entry(
+    'd.ts',
+    'process.on("SIGTERM", () => { console.log("asked to end"); process.exit(0); });\nconsole.log(String(process.pid));\nsetInterval(() => {}, 1000);\n',
+  );
+  const child = spawn('node', [script, file], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  const pid = Number((await lines.next()).value);
+  assert.ok(pid > 0);
+  child.kill('SIGKILL');
+  assert.equal((await lines.next()).value, 'asked to end');
+  // The end of its stdout, which it alone holds by now.
+  assert.equal((await lines.next()).done, true);
+});
+
+test('the channel to what started it keeps no entry alive', () => {
+  const file = entry('e.ts', 'console.log(typeof process.send);\n');
+  assert.equal(spawnSync('node', [script, file], { timeout: 20_000 }).status, 0);
+});
+
 test('an entry ended by a signal gives the shell’s code for it', async () => {
   const file = entry('c.ts', 'process.kill(process.pid, "SIGKILL");\n');
   assert.equal(spawnSync('node', [script, file]).status, 137);
