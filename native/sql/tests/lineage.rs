@@ -1,7 +1,7 @@
 //! The case table of lineage, one statement a line.
 #![expect(clippy::expect_used, clippy::panic, reason = "tests")]
 
-use sluice_sql::{Catalog, OutputLineage, WriteLineage, lineage};
+use sluice_sql::{Catalog, OutputLineage, WriteLineage, analyze, lineage};
 
 fn catalog() -> Catalog {
     Catalog::compile(include_str!("data/catalog.json")).expect("the test catalog compiles")
@@ -81,4 +81,21 @@ fn writes_are_as_the_table_says() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(count > 60, "the table was read");
+}
+
+#[test]
+fn lineage_is_the_same_after_an_analysis() {
+    let catalog = catalog();
+    let lines = include_str!("data/lineage.tsv").lines();
+    for sql in lines.filter_map(|line| line.split('\t').next()) {
+        let alone = lineage(&catalog, sql.as_bytes());
+        let _ = analyze(sql.as_bytes());
+        // Of another text than the one that was analyzed last, then of that one, then once more.
+        let _ = lineage(&catalog, b"select 1");
+        for _ in 0..2 {
+            assert_eq!(lineage(&catalog, sql.as_bytes()), alone, "{sql}");
+        }
+        let _ = analyze(b"select 2");
+        assert_eq!(lineage(&catalog, sql.as_bytes()), alone, "{sql}");
+    }
 }
