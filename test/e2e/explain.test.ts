@@ -16,7 +16,7 @@ interface Report {
 }
 
 function explain(group: string, account: string, statement: string): Report {
-  const options = ['--user', 'x', '--group', group, '--resource', 'payments', '--account', account, '--statement', statement];
+  const options = ['--user', 'x', '--group', group, '--resource', 'payments', '--account', account, statement];
   const { stdout, stderr } = stage.gateway.sluice('explain', '--config', stage.gateway.config, ...options, '--json');
   assert.equal(stderr, '');
   return JSON.parse(stdout) as Report;
@@ -30,6 +30,16 @@ test('through a view, by what its columns come from', async () => {
   assert.match(rows[0]?.[0] ?? '', /^\*+[0-9]{4}$/);
   assert.doesNotMatch(rows[0]?.[1] ?? '*', /\*/);
   await wire.end();
+});
+
+test('the statement may be an option too, and is given once', () => {
+  const options = ['--config', stage.gateway.config, '--user', 'x', '--group', 'analysts', '--resource', 'payments', '--json'];
+  const run = (...more: readonly string[]) => stage.gateway.sluice('explain', ...options, ...more);
+  assert.equal(run('--statement', 'select 1').stdout, run('select 1').stdout);
+  const twice = run('--statement', 'select 1', 'select 1');
+  assert.match(twice.stderr, /^sluice explain: the statement is given twice\nusage: /);
+  assert.equal(twice.status, 2);
+  assert.match(run().stderr, /^sluice explain: the statement is missing\n/);
 });
 
 test('what is denied there is denied here', async () => {
