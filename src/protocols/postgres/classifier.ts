@@ -3,6 +3,7 @@ import type { Decision, ObjectRef, PolicyEngine, Principal, Target } from '../..
 import { jsonString } from '../../recording/json.ts';
 import type { MaskPool } from '../../workers/pool.ts';
 import type { Analysis, Lineage, LineageOfStatement, StatementInfo } from './analysis.ts';
+import { CacheBudget, type Forgetful } from './cache-budget.ts';
 import { carrierOf } from './carriers.ts';
 import type { CatalogSnapshot } from './catalog.ts';
 import { copyOutOf, mayCopyOut } from './copy-out.ts';
@@ -48,8 +49,9 @@ const DDL: ReadonlySet<string> = new Set(['create', 'alter', 'drop', 'comment', 
 /** Statements that can change settings without naming one; what EXECUTE runs may. */
 const SETTINGS: ReadonlySet<string> = new Set(['set', 'reset', 'discard', 'execute', 'do', 'call', 'commit', 'rollback', 'savepoint']);
 const NAME_TABLE: ReadonlySet<string> = new Set(['prepare', 'execute', 'deallocate', 'discard']);
-/** Shapes and texts are remembered up to this many bytes of text per scope. */
+/** Shapes and texts are remembered up to this many bytes of text per scope, and per process. */
 const CACHE_BYTES = 32 * 1024 * 1024;
+const budget = new CacheBudget(256 * 1024 * 1024);
 /** Statements and objects of one text, each of which policy decides on: a tenth of a second or so on the event loop. */
 const MAX_PARTS = 10_000;
 /**
@@ -59,7 +61,7 @@ const MAX_PARTS = 10_000;
 export const POOL_BYTES = 4 * 1024;
 
 /** Classifies and decides statements for one principal on one target account, and remembers what it found. */
-export class Classifier {
+export class Classifier implements Forgetful {
   readonly #engine: PolicyEngine;
   readonly #principal: Principal;
   readonly #target: Target;
@@ -137,17 +139,22 @@ export class Classifier {
 
   /** By its shape where literals make no difference, else by its text. */
   #remember(shape: number, text: string, found: Classified, version: number): void {
-    this.#bytes += 2 * found.text.length + 1024;
-    if (this.#bytes > CACHE_BYTES) {
-      this.#forget(version);
-      this.#bytes = 2 * found.text.length + 1024;
-    }
+    const bytes = 2 * found.text.length + 1024;
+    if (this.#bytes + bytes > CACHE_BYTES) this.#forget(version);
+    this.#bytes += bytes;
+    budget.charge(this, bytes);
     const byShape = shape !== 0 && found.statements.length > 0 && !found.statements.some((statement) => statement.literalsMatter);
     if (byShape) this.#byShape.set(shape, found);
     else this.#byText.set(text, found);
   }
 
+  /** Others need the memory, or nobody asks any more. */
+  forget(): void {
+    this.#forget(this.#catalogVersion);
+  }
+
   #forget(version: number): void {
+    budget.release(this);
     this.#catalogVersion = version;
     this.#byShape.clear();
     this.#byText.clear();

@@ -52,6 +52,7 @@ export class ResourcePool {
   classifier(engine: PolicyEngine, principal: Principal, target: Target): Classifier {
     if (engine !== this.#engine) {
       // Decisions of policies that are no longer in force.
+      for (const scope of this.#scopes.values()) scope.forget();
       this.#scopes.clear();
       this.#engine = engine;
     }
@@ -65,8 +66,11 @@ export class ResourcePool {
     const classifier = new Classifier(engine, principal, target, this.#pool, this.#mask);
     this.#scopes.set(key, classifier);
     if (this.#scopes.size > MAX_SCOPES) {
-      const oldest = this.#scopes.keys().next().value;
-      if (oldest !== undefined) this.#scopes.delete(oldest);
+      const [oldest] = this.#scopes;
+      if (oldest !== undefined) {
+        oldest[1].forget();
+        this.#scopes.delete(oldest[0]);
+      }
     }
     return classifier;
   }
