@@ -6,6 +6,7 @@ import { pollWait } from '../../native/binding/index.js';
 import { Channel, type ChannelHandler } from './channel.ts';
 import { newCounters } from './counters.ts';
 import { SlabPool } from './slab.ts';
+import { canPollSockets } from './socket-poll.ts';
 
 // One contract for both ways of moving a channel's bytes: by descriptor, and through a stream of Node's.
 
@@ -281,4 +282,21 @@ test('by descriptor: a stopped channel whose peer is gone costs nothing until it
   assert.deepEqual(handler.calls, []);
   channel.resume();
   await handler.until(() => handler.calls.includes('close'));
+});
+
+test('a plain socket without a descriptor is read through its stream, and counted', { skip: !canPollSockets }, async () => {
+  const counters = newCounters();
+  const accepted = once(server, 'connection') as Promise<[Socket]>;
+  const peer = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1' });
+  const [socket] = await accepted;
+  const handle = (socket as unknown as { _handle: object })._handle;
+  Object.defineProperty(handle, 'fd', { value: -1 });
+  const handler = new Handler();
+  const channel = Channel.plain(socket, Buffer.alloc(0), new SlabPool(), counters, handler);
+  channel.open();
+  peer.write('through');
+  await handler.until(() => handler.received === 'through');
+  assert.equal(counters.fallbacks, 1);
+  channel.destroy();
+  peer.destroy();
 });

@@ -213,7 +213,8 @@ export class Channel implements TransportSink {
   }
 
   #fallBack(socket: Socket): Transport {
-    this.#counters.fallbacks++;
+    // One that is gone already says nothing about the system.
+    if (!socket.destroyed) this.#counters.fallbacks++;
     return this.#stream(socket);
   }
 
