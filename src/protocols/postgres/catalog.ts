@@ -40,7 +40,7 @@ interface Relation {
 
 export interface CatalogColumn {
   readonly name: string;
-  /** Type OID. */
+  /** OID of its type; of a domain, what it is a domain over. */
   readonly type: number;
   readonly protect: Protection | null;
 }
@@ -65,11 +65,15 @@ export interface CatalogSnapshot {
   isUserFunction(name: string): boolean;
 }
 
-const RELATIONS = `select c.oid, n.nspname, c.relname, c.relkind, a.attnum, a.attname, a.atttypid,
+const RELATIONS = `select c.oid, n.nspname, c.relname, c.relkind, a.attnum, a.attname,
+  case when t.typtype = 'd' then (with recursive base(oid) as (select a.atttypid
+      union all select b.typbasetype from base join pg_catalog.pg_type b on b.oid = base.oid where b.typtype = 'd')
+    select base.oid from base join pg_catalog.pg_type b on b.oid = base.oid where b.typtype <> 'd') else a.atttypid end,
   case when a.attgenerated <> '' then pg_catalog.pg_get_expr(d.adbin, d.adrelid) else '' end
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+join pg_catalog.pg_type t on t.oid = a.atttypid
 left join pg_catalog.pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
 where c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relpersistence <> 't'
 order by c.oid, a.attnum`;

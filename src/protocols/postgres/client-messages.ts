@@ -1,15 +1,16 @@
 import { GatewayError } from '../../errors.ts';
 import type { Outbox } from '../../io/outbox.ts';
-import type { Decision, Refusal } from '../../policy/model.ts';
+import type { Decision } from '../../policy/model.ts';
 import type { ApprovalGate, HeldOperation, Ruling } from './approval-gate.ts';
 import { neededMembers } from './approval-words.ts';
 import { type BindMessage, parseBind } from './bind-record.ts';
 import { type Classified, deny } from './classifier.ts';
 import { ClientRecord } from './client-record.ts';
+import { copiedQuery, describeQuery, untypedCopy } from './copied-query.ts';
 import { CopyInRecorder } from './copy-in.ts';
 import { budgetOfFetched, countsRows } from './countable.ts';
 import { strictest } from './decide-statements.ts';
-import { denialResponse, deniedBind, deniedExecute, deniedParse, deniedQuery, newNonce } from './denial.ts';
+import { denialResponse, deniedBind, deniedExecute, deniedParse, deniedQuery, newNonce, refusalIn } from './denial.ts';
 import { heldBind, heldQuery, withExecuted } from './held-operation.ts';
 import { budgetForm, inSteps } from './held-sync.ts';
 import { cstringEnd, describePortal, errorResponse, Front } from './messages.ts';
@@ -135,7 +136,8 @@ export class ClientMessages {
     if (bytes.indexOf(0, at + 5) !== end - 1)
       throw new GatewayError({ code: 'frame_invalid', source: 'client', phase: 'frame', publicMessage: 'invalid string in message' });
     const classified = this.#classify(bytes, at + 5, end - 1);
-    const decision = this.#decision(classified);
+    const copied = copiedQuery(classified, bytes.subarray(at + 5, end - 1));
+    const decision = untypedCopy(this.#state.services.policy(), classified, copied) ?? this.#decision(classified);
     const shown = this.#record.text(this.#isSensitive(classified), bytes, at + 5, end - 1);
     let members = `"kind":"query",${classified.members},"text":${shown}`;
     let ruling: Ruling | null = null;
@@ -167,8 +169,8 @@ export class ClientMessages {
     this.#state.noteQuery(classified);
     const granted = ruling?.kind === 'allow' ? ruling.budget : null;
     op.budget = granted ?? budgetOfFetched(classified, this.#state.portals);
-    if (granted !== null && form === 'steps') {
-      this.#inSteps(op, classified, bytes.subarray(at + 5, end), out);
+    if (copied !== null || (granted !== null && form === 'steps')) {
+      this.#inSteps(op, classified, bytes.subarray(at + 5, end), copied, out);
       return true;
     }
     this.#expect({ kind: 'query', op, statement: named.statement, undo: named.undo, portal: queryPortal(classified) });
@@ -176,11 +178,18 @@ export class ClientMessages {
     return true;
   }
 
-  /** Sends a query in steps, so that it is committed only when its rows are known. */
-  #inSteps(op: PgOperation, classified: Classified, text: Buffer, out: Outbox): void {
+  /** Has the types of what a COPY copies described, for the operation to know them. */
+  #describeCopied(op: PgOperation, copied: Buffer, out: Outbox): void {
+    for (const kind of ['parse', 'describe-statement', 'close'] as const) this.#expect({ kind, op, ours: true });
+    out.insert(describeQuery(copied));
+  }
+
+  /** Sends a query in steps, so that it is committed only when its rows are known. @param copied what is to be described before. */
+  #inSteps(op: PgOperation, classified: Classified, text: Buffer, copied: Buffer | null, out: Outbox): void {
     const portal = queryPortal(classified);
     op.syncHeld = true;
     this.#state.barrier = true;
+    if (copied !== null) this.#describeCopied(op, copied, out);
     for (const kind of ['parse', 'bind', 'describe-portal'] as const)
       this.#expect({ kind, op, portal: kind === 'bind' ? null : portal, ours: true });
     this.#expect({ kind: 'execute', op, portal });
@@ -286,8 +295,10 @@ export class ClientMessages {
     const classified = this.#classify(bytes, nameEnd + 1, textEnd);
     let members = `"kind":"parse",${name === '' ? '' : `"name":${this.#record.name(name)},`}${classified.members},"text":${this.#record.text(this.#isSensitive(classified), bytes, nameEnd + 1, textEnd)}`;
     // Names by SQL inside the extended protocol would escape the table: PREPARE there is as rare as it is pointless.
+    const copied = copiedQuery(classified, bytes.subarray(nameEnd + 1, textEnd));
     const decision =
-      classified.barrier && classified.action !== 'execute' && classified.action !== 'discard' && classified.action !== 'deallocate'
+      untypedCopy(state.services.policy(), classified, copied) ??
+      (classified.barrier && classified.action !== 'execute' && classified.action !== 'discard' && classified.action !== 'deallocate'
         ? deny(
             state.services.policy(),
             'sluice.unsupported',
@@ -295,7 +306,7 @@ export class ClientMessages {
             'PREPARE cannot be sent by the extended protocol',
             'send it as a simple query, or use Parse',
           )
-        : this.#decision(classified);
+        : this.#decision(classified));
     // The server only analyses it: whatever needs approval is held when values are bound to it.
     if (decision.kind === 'approve') members += neededMembers(decision);
     if (decision.kind === 'deny') {
@@ -311,7 +322,16 @@ export class ClientMessages {
     const op = this.#record.intent(members);
     const types = Array.from({ length: bytes.readUInt16BE(textEnd + 1) }, (_, i) => bytes.readUInt32BE(textEnd + 3 + i * 4));
     const exact = decision.kind === 'approve' ? { text: Buffer.from(bytes.subarray(nameEnd + 1, textEnd)), types } : null;
-    const statement: Statement = { name, classified, line: op.seq, exact, parameterTypes: types, pending: state.group, closed: false };
+    const statement: Statement = {
+      name,
+      classified,
+      line: op.seq,
+      exact,
+      copied,
+      parameterTypes: types,
+      pending: state.group,
+      closed: false,
+    };
     this.#expect({ kind: 'parse', op, statement, undo: this.#set(state.statements.set(statement)) });
     state.groupParsed = true;
     out.pass(at, end);
@@ -420,6 +440,8 @@ export class ClientMessages {
       out.insert(describePortal(name));
       this.#expect({ kind: 'describe-portal', ours: true, portal, op, undo: undescribed(portal) });
     }
+    const copied = portal.statement?.copied ?? null;
+    if (copied !== null) this.#describeCopied(op, copied, out);
     this.#expect({ kind: 'execute', op, portal });
     out.pass(at, end);
     return recorded;
@@ -481,13 +503,6 @@ export class ClientMessages {
     });
     return true;
   }
-}
-
-/** What is refused, and what its client gets; null when it may pass. @param runsNothing what needs approval may pass without it. */
-function refusalIn(decision: Decision, ruling: Ruling | null, runsNothing: boolean): { decision: Refusal; substitute: Buffer } | null {
-  if (ruling !== null) return ruling.kind === 'deny' ? ruling : null;
-  if (decision.kind === 'allow' || (decision.kind === 'approve' && runsNothing)) return null;
-  return { decision, substitute: denialResponse(decision) };
 }
 
 const missing = (code: string, text: string): Buffer => errorResponse({ severity: 'ERROR', code, message: text });

@@ -6,7 +6,7 @@ import { wellKnownColumn } from './well-known.ts';
 
 export const COPY_FORMAT = { text: 1, csv: 2, binary: 3 } as const;
 
-/** What a value of unknown type is in the text formats. In binary format it is bytes. */
+/** What a client writes, and what covers a value of unknown type. */
 const TEXT = 25;
 
 /**
@@ -27,16 +27,20 @@ export function copyPlan(
   const names = found === null ? all('unknown') : found === 'clean' ? all(null) : found;
   // What a client copies in need not be what the column takes: the server looks at it only later.
   const asText = format !== 'binary' && of?.classified.statements[of.index]?.kind === 'copy_from';
+  const described = of?.types?.length === columnCount ? of.types : null;
   const exact = columnCount === 0 || names.length === columnCount;
   const count = Math.max(columnCount, exact ? names.length : columnCount);
   const columns = Array.from({ length: count }, (_, i): ReplyColumn => {
     const column = exact ? names[i] : undefined;
     const mask =
       column === undefined ? 'whole' : maskFor(column.protect ?? wellKnownColumn(column.name), column.derived && column.protect !== null);
+    const type = asText ? TEXT : (column?.type ?? 0) || (described?.[i] ?? 0);
     return {
       name: column?.name ?? '',
-      mask,
-      type: asText ? TEXT : column?.type || (format === 'binary' ? 0 : TEXT),
+      // Bytes of unknown type may be anything.
+      mask: type === 0 && format === 'binary' ? 'whole' : mask,
+      // A text keeps the last digits of what is protected as a card number.
+      type: type === 0 && mask !== 'scan' ? TEXT : type,
       binary: format === 'binary',
     };
   });

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import type { Refusal } from '../../policy/model.ts';
+import type { Decision, Refusal } from '../../policy/model.ts';
+import type { Ruling } from './approval-gate.ts';
 import { errorResponse, Front, message } from './messages.ts';
 
 /**
@@ -39,4 +40,15 @@ export function denialResponse(decision: Refusal): Buffer {
     hint: decision.hint,
     position: decision.kind === 'deny' ? decision.position : undefined,
   });
+}
+
+/** What is refused, and what its client gets; null when it may pass. @param runsNothing what needs approval may pass without it. */
+export function refusalIn(
+  decision: Decision,
+  ruling: Ruling | null,
+  runsNothing: boolean,
+): { decision: Refusal; substitute: Buffer } | null {
+  if (ruling !== null) return ruling.kind === 'deny' ? ruling : null;
+  if (decision.kind === 'allow' || (decision.kind === 'approve' && runsNothing)) return null;
+  return { decision, substitute: denialResponse(decision) };
 }

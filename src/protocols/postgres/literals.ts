@@ -18,14 +18,33 @@ export function maskLiterals(text: Uint8Array): number {
     if (to > from) text.fill(STAR, from, to);
     covered++;
   };
+  /** The quote that continues a literal behind its closing quote: white space with a line break lies between. -1: none. */
+  const continued = (from: number): number => {
+    let i = from;
+    let line = false;
+    for (; ; i++) {
+      const c = byte(i);
+      if (c === 0x0a || c === 0x0d) line = true;
+      else if (c === 0x2d && byte(i + 1) === 0x2d) {
+        // A comment up to the end of the line counts as white space, but not before the first line break.
+        while (i + 1 < text.length && byte(i + 1) !== 0x0a && byte(i + 1) !== 0x0d) i++;
+      } else if (c !== 0x20 && c !== 0x09 && c !== 0x0c && c !== 0x0b) break;
+    }
+    return line && byte(i) === 0x27 ? i : -1;
+  };
   /** End of a quoted string whose opening quote is at `open`. */
   const quoted = (open: number, escapes: boolean): number => {
     let i = open + 1;
     while (i < text.length) {
       if (escapes && byte(i) === 0x5c) i += 2;
       else if (byte(i) === 0x27) {
-        if (byte(i + 1) !== 0x27) return i;
-        i += 2;
+        if (byte(i + 1) === 0x27) i += 2;
+        else {
+          // A literal goes on behind a line break, and its escapes go on with it.
+          const next = escapes ? continued(i + 1) : -1;
+          if (next === -1) return i;
+          i = next + 1;
+        }
       } else i++;
     }
     return text.length;

@@ -8,6 +8,8 @@ export type OperationStatus = 'ok' | 'error' | 'unknown' | 'aborted' | 'not-reac
 export interface CopyStatement {
   readonly classified: Classified;
   readonly index: number;
+  /** Types of the columns of the query that it copies, as the server described them; null: not known. */
+  readonly types: readonly number[] | null;
 }
 
 /** One recorded operation: from its intent line to its result line. */
@@ -34,6 +36,8 @@ export class PgOperation {
   syncHeld = false;
   /** What a COPY copies: set when the server begins it. */
   copyOf: CopyStatement | null = null;
+  /** Types of the columns of the query that a COPY copies, once the server has described them. */
+  copiedTypes: readonly number[] | null = null;
 
   /** @param now milliseconds of a monotonic clock. */
   constructor(seq: number, now: number, denied: boolean) {

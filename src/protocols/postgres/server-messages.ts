@@ -67,13 +67,14 @@ export class ServerMessages {
       case Back.RowDescription:
         this.#rowDescription(head, bytes, at, end);
         if (head?.kind === 'describe-portal' || head?.kind === 'describe-statement') replies.shift();
-        if (head?.ours === true && head.op?.syncHeld !== true) return;
+        if (head?.ours === true && (head.kind === 'describe-statement' || head.op?.syncHeld !== true)) return;
         break;
       case Back.NoData:
         replies.shift();
         if (head?.ours === true) return;
         break;
       case Back.ParameterDescription:
+        if (head?.ours === true) return;
         if (head?.statement) head.statement.parameterTypes = parameterTypes(bytes, at + 5, end);
         break;
       case Back.ParseComplete:
@@ -261,6 +262,9 @@ export class ServerMessages {
 
   #rowDescription(head: ExpectedReply | undefined, bytes: Buffer, at: number, end: number): void {
     if (head === undefined) throw broken('a row description that nobody asked for');
+    if (head.kind === 'describe-statement' && head.ours && head.op !== null) {
+      head.op.copiedTypes = parseRowDescription(bytes, at + 5, end)?.map((column) => column.type) ?? null;
+    }
     if (head.kind === 'describe-statement' || head.portal === null || head.portal.started) return;
     head.portal.plan = this.#planFor(head.portal, bytes, at + 5, end);
   }
@@ -319,7 +323,7 @@ export class ServerMessages {
 
   #copyStatement(head: ExpectedReply | undefined): CopyStatement | null {
     const classified = this.#classifiedOf(head);
-    return classified === null ? null : { classified, index: this.#statementIndex };
+    return classified === null ? null : { classified, index: this.#statementIndex, types: head?.op?.copiedTypes ?? null };
   }
 
   #classifiedOf(head: ExpectedReply | undefined): Classified | null {

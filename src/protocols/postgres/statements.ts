@@ -10,6 +10,8 @@ export interface Statement {
   readonly line: number;
   /** Text and parameter types as they were sent: kept where executions need approval, which is bound to them. */
   readonly exact: { readonly text: Buffer; readonly types: readonly number[] } | null;
+  /** The query that it copies, where it is such a COPY; absent: none. */
+  readonly copied?: Buffer | null;
   /** Type OIDs of the parameters: as Parse named them, completed by a ParameterDescription. */
   parameterTypes: readonly number[];
   /** The sync group in which its Parse or Close is still unanswered; 0 when the server has confirmed. */

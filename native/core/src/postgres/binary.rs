@@ -1,6 +1,5 @@
 //! Binary formats that hold other values or numbers.
 
-use super::plan::Column;
 use crate::scanner::pan::Kernel;
 
 /// Big-endian readers that return `None` at the end of the bytes.
@@ -12,44 +11,8 @@ pub(super) fn read_i32(bytes: &[u8], at: usize) -> Option<i32> {
     bytes.get(at..)?.first_chunk().map(|b| i32::from_be_bytes(*b))
 }
 
-/// The values inside an array or a record: `(column, start, end)` of each that is not NULL.
-/// `None` when the bytes are not laid out like that to the last one.
-pub(super) fn record_fields(bytes: &[u8]) -> Option<Vec<(Column, usize, usize)>> {
-    let count = usize::try_from(read_i32(bytes, 0)?).ok()?;
-    let mut at = 4;
-    let mut fields = Vec::new();
-    for _ in 0..count {
-        let oid = read_i32(bytes, at)?.cast_unsigned();
-        at = field(bytes, at + 4, oid, &mut fields)?;
-    }
-    (at == bytes.len()).then_some(fields)
-}
-
-/// As `record_fields`, for an array (`array_send`).
-pub(super) fn array_elements(bytes: &[u8]) -> Option<Vec<(Column, usize, usize)>> {
-    let dimensions = usize::try_from(read_i32(bytes, 0)?).ok().filter(|n| *n <= 6)?;
-    let oid = read_i32(bytes, 8)?.cast_unsigned();
-    let mut at = 12 + 8 * dimensions;
-    let mut elements = Vec::new();
-    while at < bytes.len() {
-        at = field(bytes, at, oid, &mut elements)?;
-    }
-    (at == bytes.len()).then_some(elements)
-}
-
-fn field(bytes: &[u8], at: usize, oid: u32, fields: &mut Vec<(Column, usize, usize)>) -> Option<usize> {
-    let length = read_i32(bytes, at)?;
-    let start = at + 4;
-    if length == -1 {
-        return Some(start);
-    }
-    let end = start.checked_add(usize::try_from(length).ok()?).filter(|end| *end <= bytes.len())?;
-    fields.push((Column::nested(oid), start, end));
-    Some(end)
-}
-
 /// The value of an integer of 2, 4 or 8 bytes, without its sign.
-fn integer(value: &[u8]) -> Option<u64> {
+pub(super) fn integer(value: &[u8]) -> Option<u64> {
     Some(
         match value.len() {
             2 => i64::from(i16::from_be_bytes(value.try_into().ok()?)),
@@ -133,4 +96,15 @@ pub(super) fn cover_numeric(value: &mut [u8], keep_last: usize) -> bool {
         *group = kept.to_be_bytes();
     }
     true
+}
+
+/// Whether bytes are laid out like a binary numeric.
+pub(super) fn is_numeric(value: &[u8]) -> bool {
+    let Some((header, digits)) = value.split_at_checked(NUMERIC_HEADER) else {
+        return false;
+    };
+    let signs = [0x0000, 0x4000];
+    read_u16(header, 0).is_some_and(|count| usize::from(count) * 2 == digits.len())
+        && read_u16(header, 4).is_some_and(|sign| signs.contains(&sign))
+        && digits.as_chunks::<2>().0.iter().all(|group| u16::from_be_bytes(*group) < 10_000)
 }

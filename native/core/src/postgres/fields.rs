@@ -217,7 +217,8 @@ fn mask_value(
     match column.mask {
         Mask::None => Ok(()),
         Mask::Scan => {
-            if look.pans || look.expressions {
+            let look = if column.all_hidden() { Look::ALL } else { look };
+            if column.opaque_bytes || look.pans || look.expressions {
                 value::scan(rules, column, value, look, scratch, counts)?;
             }
             Ok(())

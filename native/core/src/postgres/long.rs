@@ -76,7 +76,9 @@ impl Feed<'_> {
         };
         Ok(match (column.mask, column.class, column.binary) {
             // A number of thousands of digits is no card number.
-            (Mask::None, ..) | (Mask::Scan, Class::Opaque | Class::Bits | Class::Integer { .. } | Class::Numeric, _) => Long::Pass,
+            (Mask::None, ..) | (Mask::Scan, Class::Opaque | Class::Bits | Class::Integer { .. } | Class::Numeric | Class::Money, _) => {
+                Long::Pass
+            }
             (Mask::Scan, Class::Bytea, false) => Long::ScanHex {
                 text: Box::default(),
                 prefix: false,

@@ -9,6 +9,8 @@ mod escape;
 mod fields;
 mod json;
 mod long;
+mod nested;
+mod numbers;
 mod plan;
 mod rows;
 mod stream;

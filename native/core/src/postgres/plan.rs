@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::types::Class;
+use super::types::{Class, Element};
 use crate::scanner::CompileError;
 
 /// What is done with the values of a column.
@@ -22,7 +22,7 @@ pub(super) struct Column {
     pub mask: Mask,
     pub class: Class,
     pub binary: bool,
-    /// The bytes of a value do not show what is in it, so a scan of the raw row says nothing about it.
+    /// The bytes of a value do not show all that is in it, so a scan of the raw row does not say enough about it.
     pub opaque_bytes: bool,
 }
 
@@ -30,9 +30,15 @@ impl Column {
     pub(super) fn new(mask: Mask, oid: u32, binary: bool) -> Self {
         let class = Class::of(oid);
         let opaque_bytes = match class {
-            Class::Integer { .. } | Class::Numeric | Class::Record | Class::Unknown | Class::Array(_) => binary,
+            Class::Integer { .. }
+            | Class::Numeric
+            | Class::Range(_)
+            | Class::Multirange(_)
+            | Class::Array(Element::Text | Element::Number) => binary,
+            // Also in text they may hold exponents, grouped digits, or bytes in hexadecimal digits.
+            Class::Floats | Class::Money | Class::Json { .. } | Class::Record | Class::Unknown | Class::Array(_) => true,
             Class::Bytea => !binary,
-            Class::Text | Class::Json { .. } | Class::Xml | Class::Bits | Class::Opaque => false,
+            Class::Text | Class::Xml | Class::Bits | Class::Opaque => false,
         };
         let mask = match (mask, class) {
             (Mask::Scan, Class::Opaque | Class::Bits) => Mask::None,
@@ -50,6 +56,21 @@ impl Column {
     /// The same column where every value is written as text (COPY).
     pub(super) fn in_text(self) -> Self {
         Self { binary: false, ..self }
+    }
+
+    /// Whether a scan of the raw row says nothing at all: bytes that are no characters.
+    pub(super) fn all_hidden(&self) -> bool {
+        self.opaque_bytes && (self.binary && !matches!(self.class, Class::Json { .. }) || self.class == Class::Bytea)
+    }
+
+    /// A value inside of another one, in binary format, whose class is known without an OID.
+    pub(super) fn inner(class: Class) -> Self {
+        Self {
+            mask: Mask::Scan,
+            class,
+            binary: true,
+            opaque_bytes: true,
+        }
     }
 
     /// An element of an array or a field of a record, which has a type of its own.

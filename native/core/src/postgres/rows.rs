@@ -170,12 +170,9 @@ impl Rows<'_> {
             match column.mask {
                 Mask::None => {}
                 Mask::Scan => {
-                    let look = if column.opaque_bytes {
-                        Look::ALL
-                    } else {
-                        hints.look(at, value_end)
-                    };
-                    if look.pans || look.expressions {
+                    let hinted = hints.look(at, value_end);
+                    let look = if column.all_hidden() { Look::ALL } else { hinted };
+                    if column.opaque_bytes || look.pans || look.expressions {
                         value::scan(self.rules, *column, value, look, self.scratch, self.counts)?;
                     }
                 }

@@ -3,7 +3,7 @@
 use super::escape::Unescaped;
 use super::plan::{Column, Mask};
 use super::types::{Class, Element};
-use super::{binary, json};
+use super::{binary, json, nested, numbers};
 use crate::scanner::finding::Finding;
 use crate::scanner::{RuleSet, ScanError, Scratch, digits_length};
 
@@ -68,7 +68,18 @@ pub(super) fn cover(rules: &RuleSet, column: Column, value: &mut [u8], scratch: 
             cover_number_text(value, keep_last);
             true
         }
-        (Class::Xml | Class::Array(_) | Class::Record | Class::Opaque | Class::Unknown, _) => false,
+        (
+            Class::Xml
+            | Class::Array(_)
+            | Class::Record
+            | Class::Range(_)
+            | Class::Multirange(_)
+            | Class::Floats
+            | Class::Money
+            | Class::Opaque
+            | Class::Unknown,
+            _,
+        ) => false,
     };
     if done { Covered::InPlace } else { Covered::Null }
 }
@@ -156,6 +167,17 @@ fn scan_nested(
         }
         is_pan
     };
+    if column.binary
+        && depth < MAX_DEPTH
+        && let Some(inner) = nested::values(column.class, value)
+    {
+        for (column, start, end) in inner {
+            if let Some(value) = value.get_mut(start..end).filter(|_| column.mask == Mask::Scan) {
+                scan_nested(rules, column, value, Look::ALL, scratch, counts, depth + 1)?;
+            }
+        }
+        return Ok(());
+    }
     match (column.class, column.binary) {
         (Class::Integer { .. }, true) => {
             if number(binary::integer_is_pan(&rules.kernel, value), counts) {
@@ -169,21 +191,29 @@ fn scan_nested(
             }
             return Ok(());
         }
-        (Class::Record | Class::Unknown | Class::Array(_), true) if depth < MAX_DEPTH => {
-            let inner = if matches!(column.class, Class::Array(_)) {
-                binary::array_elements(value)
-            } else {
-                binary::record_fields(value)
-            };
-            if let Some(inner) = inner {
-                for (column, start, end) in inner {
-                    if let Some(value) = value.get_mut(start..end).filter(|_| column.mask == Mask::Scan) {
-                        scan_nested(rules, column, value, Look::ALL, scratch, counts, depth + 1)?;
-                    }
-                }
-                return Ok(());
-            }
+        (Class::Floats, true) => {
+            numbers::cover_binary_floats(&rules.kernel, value, counts);
+            return Ok(());
         }
+        (Class::Money, true) => {
+            numbers::cover_binary_money(&rules.kernel, value, counts);
+            return Ok(());
+        }
+        (Class::Unknown, true) => numbers::cover_unknown(&rules.kernel, value, counts),
+        (Class::Floats | Class::Array(Element::Float), false) => {
+            numbers::cover_text_floats(&rules.kernel, value, counts);
+            return Ok(());
+        }
+        (Class::Money | Class::Array(Element::Money), false) => {
+            numbers::cover_text_money(&rules.kernel, value, counts);
+            return Ok(());
+        }
+        (Class::Unknown | Class::Record | Class::Array(Element::Other), false) => {
+            scan_hex_runs(rules, value, scratch, counts)?;
+            numbers::cover_exponents(&rules.kernel, value, counts);
+            numbers::cover_grouped(&rules.kernel, value, counts);
+        }
+        (Class::Json { .. }, _) => numbers::cover_exponents(&rules.kernel, value, counts),
         (Class::Bytea, false) if value.starts_with(b"\\x") => return scan_hex(rules, value, scratch, counts),
         (Class::Bytea, false) => return scan_escape(rules, value, scratch, counts),
         (Class::Opaque | Class::Bits, _) => return Ok(()),
@@ -215,7 +245,7 @@ fn scan_nested(
         Class::Json { .. } => {
             json::Cover::default().apply(value, value.len(), &scratch.findings, 0);
         }
-        Class::Integer { .. } | Class::Numeric | Class::Array(Element::Number) => {
+        class if class.is_number() => {
             for finding in &scratch.findings {
                 finding.cover(value, 0, b'0');
             }
@@ -224,6 +254,21 @@ fn scan_nested(
             for finding in &scratch.findings {
                 finding.cover(value, 0, b'*');
             }
+        }
+    }
+    Ok(())
+}
+
+/// Each `bytea` in text format inside of a longer text.
+fn scan_hex_runs(rules: &RuleSet, value: &mut [u8], scratch: &mut Scratch, counts: &mut [u32]) -> Result<(), ScanError> {
+    let mut at = 0;
+    while let Some(found) = value.get(at..).and_then(|rest| rest.windows(2).position(|pair| pair == b"\\x")) {
+        let start = at + found;
+        let rest = value.get(start + 2..).unwrap_or_default();
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        at = start + 2 + digits;
+        if let Some(run) = value.get_mut(start..at) {
+            scan_hex(rules, run, scratch, counts)?;
         }
     }
     Ok(())
