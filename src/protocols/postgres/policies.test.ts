@@ -201,6 +201,7 @@ test('rows are changed without WHERE, and protected tables exported, when somebo
     'with a as (update cards set x = 1 returning 1) insert into t select * from a',
   );
   needsApproval(developer, 'approve.bulk-export', 'security', 'copy cards to stdout', 'copy (select * from cards) to stdout');
+  needsApproval({ ...developer, groups: ['analysts', 'developers'] }, 'approve.bulk-export', 'security', 'copy cards to stdout');
   // Those who may not write are not asked to find an approver, and neither are those whom something else forbids it.
   denied(analyst, undefined, 'delete from cards', 'update cards set x = 1');
   denied(developer, 'escape.catalog-writes', 'delete from pg_catalog.pg_class');
