@@ -67,7 +67,7 @@ for (const failpoint of [
   'postgres.forwarded',
 ] as const) {
   // The first forwards of each client carry no token yet.
-  for (const hits of failpoint.startsWith('postgres') ? [6, 20, 80] : [1, 6, 50]) {
+  for (const hits of failpoint.startsWith('postgres') ? [6, 20, 80] : [1, 20, 60]) {
     test(`kill -9 at ${failpoint}, time ${hits}: nothing was executed without its intent, and the record recovers`, async () => {
       const { gateway, server } = stage;
       const wires = await Promise.all(Array.from({ length: 4 }, () => stage.connect(stage.developer)));
