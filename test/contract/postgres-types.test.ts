@@ -217,9 +217,33 @@ test('a COPY of a query is like any other: errors, transactions, positions', asy
   assert.equal((await wire.query(`select 1; copy (select ${CARD}, '${CARD}'::bytea) to stdout`)).copied.includes(CARD), false);
 });
 
+test('the name of a column shows no card number', async () => {
+  const text = `select 1 as "${CARD}", 2 as "a ${CARD}", 3 as "plain"`;
+  const names = ['************1111', 'a ************1111', 'plain'];
+  for (let i = 0; i < 2; i++) {
+    assert.deepEqual((await wire.query(text)).columns, names);
+    assert.deepEqual((await wire.extended(text)).columns, names);
+  }
+  wire.send(encode.parse({ text }), encode.describe('S', ''), encode.sync());
+  assert.deepEqual((await wire.cycle()).columns, names);
+  await wire.query(`copy (${text}) to stdout (format csv, header)`);
+  await wire.query(`select repeat('x', 3) || name as "${CARD}" from held limit 1`);
+});
+
+test('nor do escapes in what is recorded of a statement', async () => {
+  for (const text of [
+    "select U&'4111111111\\003111111'",
+    "select E'4111\\x31111 11111111'",
+    "select E'4111'\n'\\061111 11111111'",
+    "do $$ begin perform E'4111\\x31111 11111111'; end $$",
+  ])
+    await wire.query(text);
+});
+
 test('nor does the record', async () => {
   await wire.end();
   await stage.settledRecord();
   const bytes = Buffer.from(recordedBytes(stage.gateway.recordDir), 'latin1');
   assert.equal(clear(bytes), null);
+  assert.ok(bytes.includes("U&'***") && !/x31111|0031111|061111/.test(bytes.toString('latin1')));
 });

@@ -1,6 +1,6 @@
 import type { Refusal } from '../../policy/model.ts';
 import { type BindMessage, recordedParams } from './bind-record.ts';
-import { maskLiterals } from './literals.ts';
+import { maskEscapes, maskLiterals } from './literals.ts';
 import { MaskedText } from './masked-text.ts';
 import { PgOperation } from './operation.ts';
 import type { SessionState } from './session-state.ts';
@@ -16,9 +16,9 @@ export class ClientRecord {
     this.#masked = new MaskedText(state.services.masker, state.counts);
   }
 
-  /** The text as the record may hold it, as a JSON string. With `cover`, without its literals. */
+  /** The text as the record may hold it, as a JSON string. With `cover`, without its literals; else without those that escapes spell. */
   text(cover: boolean, bytes: Buffer, from: number, to: number): string {
-    return this.#masked.json(bytes, from, to, cover ? maskLiterals : undefined);
+    return this.#masked.json(bytes, from, to, cover ? maskLiterals : maskEscapes);
   }
 
   /** Adds the intent line of an operation about to be forwarded. */

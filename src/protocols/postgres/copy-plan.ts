@@ -36,7 +36,7 @@ export function copyPlan(
       column === undefined ? 'whole' : maskFor(column.protect ?? wellKnownColumn(column.name), column.derived && column.protect !== null);
     const type = asText ? TEXT : (column?.type ?? 0) || (described?.[i] ?? 0);
     return {
-      name: column?.name ?? '',
+      name: state.services.masker.string(column?.name ?? ''),
       // Bytes of unknown type may be anything.
       mask: type === 0 && format === 'binary' ? 'whole' : mask,
       // A text keeps the last digits of what is protected as a card number.
@@ -48,7 +48,7 @@ export function copyPlan(
     copy === null
       ? undefined
       : { header: copy.header, delimiter: copy.delimiter, quote: copy.quote, escape: copy.escape, null: copy.nullString };
-  return { plan: new ReplyPlan(columns, options), format };
+  return { plan: new ReplyPlan(columns, true, options), format };
 }
 
 interface CopyColumn {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { maskLiterals } from './literals.ts';
+import { maskEscapes, maskLiterals } from './literals.ts';
 
 function masked(text: string): string {
   const bytes = Buffer.from(text);
@@ -19,6 +19,7 @@ const cases: readonly [string, string][] = [
   ["select 1 -- don't\n, 'x'", "select * --******\n, '*'"],
   ["/* a /* 'b' */ c */ select 'x'", "/*****************/ select '*'"],
   ['insert into cards (cvv) values ("4716")', 'insert into cards (cvv) values ("****")'],
+  ["select E'a'\n 'b\\'c', 'd'", "select E'*********', '*'"],
   ["select 'open", "select '****"],
   ['select $$open', 'select $$****'],
   ['select a1b2, t.c3', 'select a1b2, t.c3'],
@@ -26,6 +27,20 @@ const cases: readonly [string, string][] = [
 ];
 for (const [text, expected] of cases) {
   test(`covers the literals of ${JSON.stringify(text)}`, () => assert.equal(masked(text), expected));
+}
+
+const escaped: readonly [string, string][] = [
+  ["select E'41\\x31', E'plain', 'a\\b', 41", "select E'******', E'plain', 'a\\b', 41"],
+  ["select U&'41\\0031' as U&\"4!0031\" UESCAPE '!'", "select U&'*******' as U&\"******\" UESCAPE '!'"],
+  ["do $$ begin perform e'4\\061', '4'; end $$", "do $$ begin perform e'*****', '4'; end $$"],
+  ["select a&'b', 'c' -- U&'d'", "select a&'b', 'c' -- U&'d'"],
+];
+for (const [text, expected] of escaped) {
+  test(`covers what escapes spell in ${JSON.stringify(text)}`, () => {
+    const bytes = Buffer.from(text);
+    maskEscapes(bytes);
+    assert.equal(bytes.toString(), expected);
+  });
 }
 
 test('keeps the length of any text, and never touches a byte outside of it', () => {

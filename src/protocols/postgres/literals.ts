@@ -11,13 +11,30 @@ const isIdent = (c: number): boolean => isIdentStart(c) || isDigit(c) || c === 0
 
 /** Masks in place; returns how many literals were covered. */
 export function maskLiterals(text: Uint8Array): number {
+  return coverIn(text, false);
+}
+
+/**
+ * Covers in place the literals and names whose escapes can spell what no pattern sees: `E'4111\\x31...'`, `U&'4111\\0031...'`.
+ * Also in the bodies of DO and of functions.
+ */
+export function maskEscapes(text: Uint8Array): void {
+  if (text.includes(0x5c) || text.includes(0x26)) coverIn(text, true);
+}
+
+/** @param escapesOnly leave what is written as it is. */
+function coverIn(text: Uint8Array, escapesOnly: boolean): number {
   let covered = 0;
   let at = 0;
   const byte = (i: number): number => text[i] ?? 0;
-  const cover = (from: number, to: number): void => {
+  /** @param escaped what it says may be something else than what is written. */
+  const cover = (from: number, to: number, escaped = false): void => {
+    if (escapesOnly && !escaped) return;
     if (to > from) text.fill(STAR, from, to);
     covered++;
   };
+  /** Whether `U&` is right before a quote: then any character may begin an escape. */
+  const unicode = (quote: number): boolean => byte(quote - 1) === 0x26 && (byte(quote - 2) | 0x20) === 0x75;
   /** The quote that continues a literal behind its closing quote: white space with a line break lies between. -1: none. */
   const continued = (from: number): number => {
     let i = from;
@@ -53,13 +70,13 @@ export function maskLiterals(text: Uint8Array): number {
     const c = byte(at);
     if (c === 0x27) {
       const end = quoted(at, false);
-      cover(at + 1, end);
+      cover(at + 1, end, unicode(at));
       at = end + 1;
     } else if (c === 0x22) {
       const close = text.indexOf(0x22, at + 1);
       const end = close === -1 ? text.length : close;
       // Other dialects write values in double quotes: what begins with a digit is hardly a name.
-      if (isDigit(byte(at + 1))) cover(at + 1, end);
+      if (isDigit(byte(at + 1)) || (escapesOnly && unicode(at))) cover(at + 1, end, unicode(at));
       at = end + 1;
     } else if (c === 0x2d && byte(at + 1) === 0x2d) {
       const end = text.indexOf(0x0a, at);
@@ -91,15 +108,17 @@ export function maskLiterals(text: Uint8Array): number {
       const rest = Buffer.from(text.buffer, text.byteOffset + i + 1, text.length - i - 1);
       const close = rest.indexOf(tag);
       const end = close === -1 ? text.length : i + 1 + close;
-      cover(i + 1, end);
+      if (escapesOnly) coverIn(text.subarray(i + 1, end), true);
+      else cover(i + 1, end);
       at = end + tag.length;
     } else if (isIdentStart(c)) {
       const from = at;
       while (at < text.length && isIdent(byte(at))) at++;
       // E'..', B'..', X'..', N'..' and U&'..': the prefix is one letter right before the quote.
       if (byte(at) === 0x27 && at - from === 1) {
-        const end = quoted(at, (c | 0x20) === 0x65);
-        cover(at + 1, end);
+        const escapes = (c | 0x20) === 0x65;
+        const end = quoted(at, escapes);
+        cover(at + 1, end, escapes && text.subarray(at, end).includes(0x5c));
         at = end + 1;
       }
     } else if (isDigit(c) || (c === 0x2e && isDigit(byte(at + 1)))) {

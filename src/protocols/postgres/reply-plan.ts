@@ -1,4 +1,5 @@
 import { compileRowPlan, dropRowPlan } from '../../../native/binding/index.js';
+import type { Masker } from '../../workers/masker.ts';
 import type { LineageOfStatement } from './analysis.ts';
 import { type CatalogSnapshot, type Protection, strongest } from './catalog.ts';
 import { wellKnownColumn } from './well-known.ts';
@@ -18,10 +19,13 @@ export class ReplyPlan {
   readonly id: number;
   readonly columns: readonly ReplyColumn[];
   readonly maskedColumns: readonly string[];
+  /** Nothing in the names of the columns has to be masked. Else they are masked in each description. */
+  readonly plainNames: boolean;
 
-  /** @param copy delimiters and header of a COPY, as the native side takes them. */
-  constructor(columns: readonly ReplyColumn[], copy?: object) {
+  /** @param plainNames see there. @param copy delimiters and header of a COPY, as the native side takes them. */
+  constructor(columns: readonly ReplyColumn[], plainNames: boolean, copy?: object) {
     this.columns = columns;
+    this.plainNames = plainNames;
     this.id = compileRowPlan(
       JSON.stringify({
         columns: columns.map(({ mask, type, binary }) => ({ mask, type, binary })),
@@ -30,6 +34,15 @@ export class ReplyPlan {
     );
     this.maskedColumns = columns.filter((column) => column.mask !== 'scan' && column.mask !== 'none').map((column) => column.name);
     freed.register(this, this.id);
+  }
+
+  /** The plan for rows whose columns the statement names. @param masker covers what the names may show. */
+  static ofRows(columns: readonly ReplyColumn[], masker: Masker): ReplyPlan {
+    const shown = columns.map((column) => ({ ...column, name: masker.string(column.name) }));
+    return new ReplyPlan(
+      shown,
+      shown.every(({ name }, i) => name === columns[i]?.name),
+    );
   }
 }
 
@@ -77,6 +90,16 @@ export function parseRowDescription(bytes: Buffer, from: number, to: number): De
     at = zero + 19;
   }
   return at === to ? columns : null;
+}
+
+/** Masks the names in the body of a RowDescription in place: whoever writes the statement chooses them. */
+export function maskNames(masker: Masker, bytes: Buffer, from: number, to: number, counts: Uint32Array): void {
+  for (let at = from + 2; at < to; ) {
+    const zero = bytes.indexOf(0, at);
+    if (zero === -1 || zero >= to) break;
+    masker.text(bytes, at, zero - at, counts);
+    at = zero + 19;
+  }
 }
 
 /**

@@ -8,7 +8,7 @@ import { abortSteps, commitSteps } from './held-sync.ts';
 import { Back, cstringEnd, message, parameterStatus } from './messages.ts';
 import type { CopyStatement, PgOperation } from './operation.ts';
 import { type ExpectedReply, expected } from './replies.ts';
-import { parseRowDescription, planColumns, ReplyPlan } from './reply-plan.ts';
+import { maskNames, parseRowDescription, planColumns, ReplyPlan } from './reply-plan.ts';
 import { RowStream } from './row-stream.ts';
 import { broken } from './server-pump.ts';
 import type { SessionState } from './session-state.ts';
@@ -265,8 +265,12 @@ export class ServerMessages {
     if (head.kind === 'describe-statement' && head.ours && head.op !== null) {
       head.op.copiedTypes = parseRowDescription(bytes, at + 5, end)?.map((column) => column.type) ?? null;
     }
-    if (head.kind === 'describe-statement' || head.portal === null || head.portal.started) return;
-    head.portal.plan = this.#planFor(head.portal, bytes, at + 5, end);
+    const { portal } = head;
+    const described = head.kind === 'describe-statement' || portal === null || portal.started ? null : portal;
+    if (described !== null) described.plan = this.#planFor(described, bytes, at + 5, end);
+    if (described?.plan?.plainNames === true) return;
+    maskNames(this.#state.services.masker, bytes, at + 5, end, this.#state.counts);
+    this.#state.takeCounts(head.op);
   }
 
   #planFor(portal: Portal, bytes: Buffer, from: number, to: number): ReplyPlan {
@@ -293,7 +297,7 @@ export class ServerMessages {
       this.#statementOf(classified)?.tables.some((table) => WRITES.has(table.mode)),
     );
     if (unseen && !this.#state.changedCatalog) this.#state.catalog.noteUnseen();
-    const plan = new ReplyPlan(columns);
+    const plan = ReplyPlan.ofRows(columns, this.#state.services.masker);
     if (remember && !unseen && lineage !== UNKNOWN_LINEAGE) {
       const kept = classified.plans.filter((known) => known.version === catalog.version).slice(-3);
       classified.plans = [...kept, { description: Buffer.from(bytes.subarray(from, to)), version: catalog.version, plan }];
