@@ -5,7 +5,7 @@ use super::fields::{Dialect, FieldState};
 use super::json;
 use super::plan::{Column, Mask, RowPlan};
 use super::stream::{StreamError, broken};
-use super::types::Class;
+use super::types::{Class, Element};
 use super::value::{self, Covered, Look};
 use crate::scanner::stream::TextStream;
 use crate::scanner::{RuleSet, Scratch};
@@ -83,6 +83,9 @@ impl Feed<'_> {
                 text: Box::default(),
                 prefix: false,
             },
+            // Numbers in them do not show in their bytes, and a piece cannot be told apart into values.
+            (Mask::Scan, Class::Floats | Class::Array(Element::Float | Element::Money | Element::Other), _)
+            | (Mask::Scan, Class::Array(Element::Number) | Class::Record | Class::Multirange(_), true) => return Err(cannot_carry(column)),
             (Mask::Scan, Class::Json { .. }, _) => scan(Some(json::Cover::default()), b'*'),
             (Mask::Scan, class, false) if class.is_number() => scan(None, b'0'),
             (Mask::Scan, ..) => scan(None, b'*'),

@@ -155,13 +155,17 @@ pub(super) fn cover_grouped(kernel: &Kernel, value: &mut [u8], counts: &mut [u32
     }
 }
 
+/// A card number of sixteen digits in hundredths is less.
+const HUNDREDTHS: u64 = 1_000_000_000_000_000_000;
+
 /// Bytes of an unknown type that may be a number: as a domain over one is inside of an array.
 pub(super) fn cover_unknown(kernel: &Kernel, value: &mut [u8], counts: &mut [u32]) {
     // Eight letters are the label of an enum, and no number of fewer than nineteen digits.
     let is_word = value.iter().all(|byte| (0x20..0x7f).contains(byte));
     if value.len() == 8 && !is_word {
         let before = binary::integer(value).unwrap_or(0);
-        if kernel.is_pan(before) || kernel.is_pan(before / 100) {
+        // What is larger as hundredths is most likely a float: their bytes all begin like that.
+        if kernel.is_pan(before) || before < HUNDREDTHS && kernel.is_pan(before / 100) {
             value.fill(0);
             count(counts);
         } else {

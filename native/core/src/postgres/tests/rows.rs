@@ -323,3 +323,69 @@ fn a_card_number_beside_an_escape_of_bytea_is_found() {
         assert_eq!(value("scan", 17, false, &bytes(text)), Some(bytes(masked)), "{text}");
     }
 }
+
+/// An array type, a composite type and a domain that somebody made.
+const MADE: u32 = 70_000;
+
+#[test]
+fn numbers_inside_of_values_and_of_types_unknown_are_covered() {
+    let card = 4_111_111_111_111_111i64;
+    let int = card.to_be_bytes();
+    let float = 4_111_111_111_111_111f64.to_be_bytes();
+    let range = [&[2u8][..], &8u32.to_be_bytes(), &int, &8u32.to_be_bytes(), &int].concat();
+    let length = u32::try_from(range.len()).unwrap();
+    let multirange = [&1u32.to_be_bytes()[..], &length.to_be_bytes(), &range].concat();
+    let inner = array(20, &[Some(&int)]);
+    for (oid, bytes, hidden) in [
+        (701, float.to_vec(), &float),
+        (600, [float, 0f64.to_be_bytes()].concat(), &float),
+        (1022, array(701, &[Some(&float)]), &float),
+        (790, (card * 100).to_be_bytes().to_vec(), &(card * 100).to_be_bytes()),
+        (3926, range.clone(), &int),
+        (4536, multirange.clone(), &int),
+        (MADE, int.to_vec(), &int),
+        (MADE, float.to_vec(), &float),
+        (MADE, array(MADE, &[Some(&int)]), &int),
+        (MADE, range, &int),
+        (MADE, multirange, &int),
+        (MADE, array(2249, &[Some(&record(&[(1016, &inner)]))]), &int),
+        (2249, record(&[(MADE, &inner)]), &int),
+    ] {
+        let masked = value("scan", oid, true, &bytes).unwrap();
+        assert!(!masked.windows(8).any(|part| part == hidden), "type {oid}: {masked:?}");
+    }
+    // Letters are no number, whatever they come to.
+    assert_eq!(value("scan", MADE, true, b"Approved").unwrap(), b"Approved");
+    // Neither are numbers that are no card's.
+    for bytes in [4_111_111_111_111_112i64.to_be_bytes(), 2.5f64.to_be_bytes()] {
+        assert_eq!(value("scan", MADE, true, &bytes).unwrap(), bytes);
+    }
+}
+
+#[test]
+fn numbers_as_no_rule_for_digits_sees_them_are_covered() {
+    for (oid, text, masked) in [
+        (701, "-4.111111111111111e+15", "-0.000000000000000e+00"),
+        (701, "378282246310005", "000000000000000"),
+        (701, "4.111111111111112e+15", "4.111111111111112e+15"),
+        (600, "(4.111111111111111e+15,2.5)", "(0.000000000000000e+00,2.5)"),
+        (790, "-$4,111,111,111,111,111.00", "-$0,000,000,000,000,000.00"),
+        (
+            791,
+            "{\"$4,111,111,111,111,111.00\",$1.00}",
+            "{\"$0,000,000,000,000,000.00\",$1.00}",
+        ),
+        (114, "{\"n\":4.111111111111111e+15}", "{\"n\":0.000000000000000e+00}"),
+        (MADE, "(\"$4,111,111,111,111,111.00\",1)", "(\"$0,000,000,000,000,000.00\",1)"),
+        (MADE, "(1,4.111111111111111e+15)", "(1,0.000000000000000e+00)"),
+        (3926, "[4111111111111111,)", "[0000000000001111,)"),
+    ] {
+        let found = value("scan", oid, false, text.as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(found).unwrap(), masked);
+    }
+    let text = format!("{{\"\\\\x{}\"}}", super::hex(super::PAN));
+    for oid in [1001, MADE, 0] {
+        let found = String::from_utf8(value("scan", oid, false, text.as_bytes()).unwrap()).unwrap();
+        assert_eq!(found, text.replace(&super::hex("411111111111"), &"2a".repeat(12)));
+    }
+}
