@@ -23,6 +23,12 @@ test('the connection goes on as the server does', async () => {
   assert.deepEqual((await wire.extended("select 'after'")).rows, [['after']]);
   assert.deepEqual((await wire.query('select count(*) from later')).rows, [['0']]);
   await wire.end();
+  // The insert had its result before the commit: the record says what became of it.
+  const lines = await stage.settledRecord();
+  assert.deepEqual(
+    lines.filter((line) => line['event'] === 'commit-failed').map((line) => [line.type, line['code']]),
+    [['session', '23505']],
+  );
 });
 
 test('what was sent behind it in one pipeline runs', async () => {

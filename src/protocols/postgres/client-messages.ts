@@ -13,7 +13,7 @@ import { strictest } from './decide-statements.ts';
 import { denialResponse, deniedBind, deniedExecute, deniedParse, deniedQuery, newNonce, refusalIn } from './denial.ts';
 import { heldBind, heldQuery, withExecuted } from './held-operation.ts';
 import { budgetForm, inSteps } from './held-sync.ts';
-import { cstringEnd, describePortal, errorResponse, Front } from './messages.ts';
+import { cstringEnd, describePortal, errorResponse, Front, namedBy } from './messages.ts';
 import type { PgOperation } from './operation.ts';
 import { type ExpectedReply, expected } from './replies.ts';
 import type { SessionState } from './session-state.ts';
@@ -448,7 +448,7 @@ export class ClientMessages {
   }
 
   #describe(bytes: Buffer, at: number, end: number): void {
-    const name = this.#nameOf(bytes, at, end);
+    const name = namedBy(bytes, at, end);
     if (bytes[at + 5] === 0x53) {
       this.#expect({ kind: 'describe-statement', statement: this.#state.statements.get(name) ?? null });
       return;
@@ -460,7 +460,7 @@ export class ClientMessages {
 
   #close(bytes: Buffer, at: number, end: number): void {
     const state = this.#state;
-    const name = this.#nameOf(bytes, at, end);
+    const name = namedBy(bytes, at, end);
     if (bytes[at + 5] === 0x53) {
       const known = state.statements.get(name);
       const tombstone = known === undefined ? null : { ...known, pending: state.group, closed: true };
@@ -470,19 +470,6 @@ export class ClientMessages {
     const known = state.portals.get(name);
     const tombstone = known === undefined ? null : { ...known, pending: state.group, closed: true };
     this.#expect({ kind: 'close', portal: tombstone, undo: tombstone === null ? null : state.portals.set(tombstone) });
-  }
-
-  #nameOf(bytes: Buffer, at: number, end: number): string {
-    const kind = bytes[at + 5];
-    if ((kind !== 0x53 && kind !== 0x50) || cstringEnd(bytes, at + 6, end) !== end - 1) {
-      throw new GatewayError({
-        code: 'frame_invalid',
-        source: 'client',
-        phase: 'frame',
-        publicMessage: 'invalid Describe or Close message',
-      });
-    }
-    return bytes.toString('utf8', at + 6, end - 1);
   }
 
   #functionCall(out: Outbox): boolean {

@@ -1,3 +1,5 @@
+import { GatewayError } from '../../errors.ts';
+
 /** Message types of protocol 3 (PostgreSQL documentation, "Message Formats") and the few messages the gateway makes itself. */
 
 export const Front = {
@@ -126,4 +128,11 @@ export function buildErrorFields(type: number, found: ReadonlyMap<string, string
   let body = '';
   for (const [code, text] of found) body += `${code}${clean(text)}\0`;
   return message(type, `${body}\0`);
+}
+
+/** What a whole Describe or Close message of a client names. Throws GatewayError `frame_invalid`. */
+export function namedBy(bytes: Buffer, at: number, end: number): string {
+  const kind = bytes[at + 5];
+  if ((kind === 0x53 || kind === 0x50) && cstringEnd(bytes, at + 6, end) === end - 1) return bytes.toString('utf8', at + 6, end - 1);
+  throw new GatewayError({ code: 'frame_invalid', source: 'client', phase: 'frame', publicMessage: 'invalid Describe or Close message' });
 }

@@ -1,18 +1,19 @@
 import { GatewayError } from '../../errors.ts';
 import type { Outbox } from '../../io/outbox.ts';
+import { jsonString } from '../../recording/json.ts';
 import type { LineageOfStatement, StatementInfo } from './analysis.ts';
+import { relayNotification, relayParameterStatus } from './asynchronous-messages.ts';
 import { type Classified, UNKNOWN_LINEAGE } from './classifier.ts';
 import { COPY_FORMAT, copyPlan } from './copy-plan.ts';
-import { maskErrorMessage, maskString } from './error-mask.ts';
+import { maskErrorMessage } from './error-mask.ts';
 import { abortSteps, commitSteps } from './held-sync.ts';
-import { Back, cstringEnd, message, parameterStatus } from './messages.ts';
+import { Back } from './messages.ts';
 import type { CopyStatement, PgOperation } from './operation.ts';
 import { type ExpectedReply, expected } from './replies.ts';
 import { maskNames, parseRowDescription, planColumns, ReplyPlan } from './reply-plan.ts';
 import { RowStream } from './row-stream.ts';
 import { broken } from './server-pump.ts';
 import type { SessionState } from './session-state.ts';
-import { keepsPinned, PINNED_SETTINGS } from './settings.ts';
 import type { Portal } from './statements.ts';
 
 /** Ways of using a table after which a statement can return what it wrote, also inside of PREPARE and WITH. */
@@ -120,10 +121,10 @@ export class ServerMessages {
         if (head?.ours === true) return;
         break;
       case Back.ParameterStatus:
-        this.#parameterStatus(bytes, at, end, out);
+        relayParameterStatus(this.#state, bytes, at, end, out);
         return;
       case Back.NotificationResponse:
-        this.#notification(bytes, at, end, out);
+        relayNotification(this.#state, bytes, at, end, out);
         return;
       case Back.CopyInResponse:
         this.#copyInResponse(head);
@@ -425,10 +426,17 @@ export class ServerMessages {
     this.#copyOut = null;
     state.copyIn = null;
     head?.undo?.undo();
+    // The operations have their results by then, and this line says that none of it stayed.
+    if (head?.kind === 'sync') this.#commitFailed(fields.get('C') ?? '');
     // A commit that failed at Sync (a deferred constraint) skips nothing: what comes next is its own ReadyForQuery.
     if (head === undefined || head.kind === 'query' || head.kind === 'sync') return;
     if (op?.syncHeld === true) this.#endSteps(false);
     this.#skipToSync();
+  }
+
+  #commitFailed(code: string): void {
+    const { services, sid } = this.#state;
+    services.recorder.append('session', sid, `"event":"commit-failed","code":${jsonString(services.masker.string(code.slice(0, 5)))}`);
   }
 
   #maskedSubstitute(substitute: Buffer): Buffer {
@@ -459,36 +467,6 @@ export class ServerMessages {
     if (head?.op) head.op.copyOf = this.#copyStatement(head);
     state.replies.dropSyncsOfCopyIn();
     state.copyIn = head?.op ?? null;
-  }
-
-  // ------------------------------------------------------------------ asynchronous messages
-
-  #parameterStatus(bytes: Buffer, at: number, end: number, out: Outbox): void {
-    const nameEnd = cstringEnd(bytes, at + 5, end);
-    if (nameEnd === -1) throw broken('a parameter status that cannot be read');
-    const name = bytes.toString('utf8', at + 5, nameEnd);
-    const value = bytes.toString('utf8', nameEnd + 1, end - 1);
-    if (PINNED_SETTINGS.has(name) && !keepsPinned(name, value)) {
-      throw new GatewayError({
-        code: 'setting_changed',
-        source: 'upstream',
-        phase: 'classify',
-        publicMessage: `"${name}" was changed on the server: statements can no longer be read safely`,
-      });
-    }
-    this.#state.parameters.set(name, value);
-    out.insert(parameterStatus(name, maskString(this.#state, value)));
-    this.#state.takeCounts(null);
-  }
-
-  #notification(bytes: Buffer, at: number, end: number, out: Outbox): void {
-    const pid = bytes.subarray(at + 5, at + 9);
-    const channelEnd = cstringEnd(bytes, at + 9, end);
-    if (channelEnd === -1) throw broken('a notification that cannot be read');
-    const channel = bytes.toString('utf8', at + 9, channelEnd);
-    const payload = maskString(this.#state, bytes.toString('utf8', channelEnd + 1, end - 1));
-    this.#state.takeCounts(null);
-    out.insert(message(Back.NotificationResponse, pid, `${maskString(this.#state, channel)}\0${payload}\0`));
   }
 }
 
