@@ -71,6 +71,7 @@ export class Pumps {
       source: '127.0.0.1:1',
       parameters: new Map(),
       approvalMode: 'wait',
+      reason: '',
       fail: (error) => {
         throw error;
       },

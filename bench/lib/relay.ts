@@ -124,6 +124,7 @@ export class Relay {
       sid: 'bench',
       source: '127.0.0.1:1',
       approvalMode: 'wait',
+      reason: '',
       grants: [],
       estimator: { estimate: () => Promise.resolve({ unavailable: 'nobody to ask' }) },
       connection: { socket: await accepted.promise, secure, rest: none },

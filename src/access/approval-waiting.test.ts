@@ -13,6 +13,7 @@ function approval(more: Partial<Approval> = {}): Approval {
     sid: 's1',
     requester: { name: 'ada', issuer: 'idp', subject: 'ada' },
     source: '',
+    reason: '',
     resource: 'payments',
     account: 'read-write',
     action: 'delete',

@@ -71,6 +71,7 @@ export class StoreApprovals implements Approvals {
       mode: approval.mode,
       requester: approval.requester,
       source: approval.source,
+      ...(approval.reason === '' ? {} : { reason: approval.reason }),
       resource: approval.resource,
       account: approval.account,
       action: approval.action,
@@ -309,12 +310,12 @@ export class StoreApprovals implements Approvals {
   }
 
   #note(approval: Approval, event: string, line: Readonly<Record<string, unknown>>): void {
-    const { id, sid, requester, resource, action, state } = approval;
+    const { id, sid, requester, resource, action, state, mode, reason } = approval;
     const by = line['by'] as { readonly name?: unknown } | undefined;
     this.#options.audit.note(
       { type: 'approval', event, sid, user: requester.name, resource },
       { request: id, ...line },
-      { id, state, action, ...(typeof by?.name === 'string' ? { by: by.name } : {}) },
+      { id, state, action, ...(event === 'ask' ? { mode, reason } : {}), ...(typeof by?.name === 'string' ? { by: by.name } : {}) },
     );
   }
 }

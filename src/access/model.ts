@@ -29,6 +29,8 @@ export interface ApprovalQuestion {
   /** How many rows the target expects to be touched, where it could be asked safely; else why not. */
   readonly estimate: { readonly rows: number } | { readonly unavailable: string };
   readonly mode: ApprovalMode;
+  /** Why, in the words of who asks, masked; '' when nothing was said. An approval is not bound to it. */
+  readonly reason: string;
 }
 
 export interface ApprovalVote {
@@ -51,6 +53,8 @@ export interface Approval {
   readonly sid: string;
   readonly requester: { readonly name: string; readonly issuer: string; readonly subject: string };
   readonly source: string;
+  /** Why, in the words of who asks, masked; '' when nothing was said. */
+  readonly reason: string;
   readonly resource: string;
   readonly account: string;
   readonly action: string;

@@ -15,7 +15,7 @@ const EVENT: LiveEvent = {
   user: 'ada',
   resource: 'payments',
   line: 7,
-  detail: { event: 'ask', id: 'a b', statement: 'delete from <!channel> *t*' },
+  detail: { event: 'ask', id: 'a b', statement: 'delete from <!channel> *t*', reason: '' },
 };
 
 async function receiver(answer: (request: IncomingMessage, response: ServerResponse, body: string) => void): Promise<Server> {
@@ -61,6 +61,7 @@ test('a message is signed, links to the page, and takes nothing from the user as
   const sent = JSON.parse(body) as { text: string; blocks: { text?: { text: string }; elements?: { url: string }[] }[]; event: LiveEvent };
   assert.equal(sent.text, 'Sluice: approval ask on payments by ada');
   assert.match(sent.blocks[0]?.text?.text ?? '', /&lt;!channel&gt; \u200b\*t\u200b\*/);
+  assert.match(sent.blocks[0]?.text?.text ?? '', /\nreason: \(none given\)$/);
   assert.equal(sent.blocks[1]?.elements?.[0]?.url, 'https://gw.example/approvals/a%20b');
   assert.equal(sent.event.line, 7);
 });

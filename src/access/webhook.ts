@@ -107,7 +107,10 @@ function payload(event: LiveEvent, link: string): object {
   const title = titleOf(event);
   const facts = Object.entries(event.detail)
     .filter(([name]) => name !== 'id')
-    .map(([name, value]) => `${name}: ${Array.isArray(value) ? value.join(', ') : String(value)}`);
+    .map(
+      ([name, value]) =>
+        `${name}: ${name === 'reason' && value === '' ? '(none given)' : Array.isArray(value) ? value.join(', ') : String(value)}`,
+    );
   const lines = [title, ...facts].map(escapeText);
   const text = `*${lines[0] ?? ''}*${lines.length > 1 ? `\n${lines.slice(1).join('\n')}` : ''}`;
   return {

@@ -25,6 +25,7 @@ export const approvalSchema: Schema = object({
   sid: string,
   requester: person,
   source: string,
+  reason: string,
   resource: string,
   account: string,
   action: string,

@@ -2,10 +2,11 @@ import { type Kysely, sql } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import { storeInvalid } from './errors.ts';
 import { up as control } from './migrations/0001-control.ts';
+import { up as approvalReason } from './migrations/0003-approval-reason.ts';
 import type { ControlSchema } from './schema.ts';
 
 /** In order of name. Forward only: there is no way back but a backup. */
-const migrations: Readonly<Record<string, Migration>> = { '0001-control': { up: control } };
+const migrations: Readonly<Record<string, Migration>> = { '0001-control': { up: control }, '0003-approval-reason': { up: approvalReason } };
 
 const TABLE = 'sluice_migrations';
 

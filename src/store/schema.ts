@@ -95,6 +95,7 @@ export interface ApprovalTable {
   /** Which process of the gateway waits: a request whose process is gone is lost. */
   process: string;
   sid: string;
+  reason: string;
   requester: JSONColumnType<{ name: string; issuer: string; subject: string }>;
   source: string;
   resource: string;

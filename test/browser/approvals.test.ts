@@ -66,7 +66,10 @@ async function openAs(page: Page, subject: string, path: string): Promise<void> 
 
 test('an approver opens the address, logs in, reads what it is about, and approves', skip, async () => {
   const asked = await stage.access.approvals.ask(
-    questionOf({ name: 'bob', issuer: 'gw-1' }, { params: ['42'], objects: ['delete public.cards', 'select public.customers'] }),
+    questionOf(
+      { name: 'bob', issuer: 'gw-1' },
+      { params: ['42'], objects: ['delete public.cards', 'select public.customers'], reason: 'OPS-12 <img src=x> &amp; "brands"' },
+    ),
   );
   const { page, violations } = await newBrowser();
   await openAs(page, 'sub-dana', `/approvals/${asked.approval.id}`);
@@ -76,12 +79,15 @@ test('an approver opens the address, logs in, reads what it is about, and approv
     'bob',
     '10.0.0.9:4000',
     'payments as read-write',
+    'OPS-12 <img src=x> &amp; "brands"',
+    'the statement waits, and runs when it is approved',
     'destructive.delete',
     'delete public.cards',
     'select public.customers',
     'about 3',
   ])
     assert.ok(text.includes(shown), `${shown} is not on the page`);
+  assert.equal(await page.locator('#asked-for img').count(), 0);
   assert.equal(await page.locator('#statement').innerText(), "delete from cards where number = '************1111'");
   assert.equal(await page.getByLabel('Values').innerText(), '42');
 
@@ -101,7 +107,10 @@ test('an approver opens the address, logs in, reads what it is about, and approv
   // History has it.
   await page.getByRole('link', { name: 'All approvals' }).click();
   const history = page.getByRole('region', { name: 'History' });
-  assert.match(await history.innerText(), /bob\s+payments as read-write\s+delete public\.cards and 1 more\s+approved/);
+  assert.match(
+    await history.innerText(),
+    /bob\s+payments as read-write\s+delete public\.cards and 1 more\s+OPS-12 <img src=x> &amp; "brands"\s+waits\s+approved/,
+  );
   // No script or style but our own, and no error of theirs.
   assert.deepEqual(violations, []);
 });

@@ -324,6 +324,41 @@ test('a driver that cannot wait asks for retry by a start-up option, which the s
   await assert.rejects(connect({ parameters: { options: '-c sluice.approval=never' } }), /"sluice.approval" takes wait or retry/);
 });
 
+test('a client says why by a start-up option: approvers see it and the record has it, masked; the server never sees it', async () => {
+  const wire = await connect({
+    parameters: { options: '-c sluice.reason=OPS-12\\ for\\ 4111111111111111\\\nnow -c statement_timeout=12345' },
+  });
+  const known = approvals.size;
+  wire.send(query('delete from tasks where id = 14'));
+  const { id, question } = await approvals.nextQuestion(known);
+  assert.match(question.reason, /^OPS-12 for \*+1111 now$/);
+  assert.doesNotMatch((await wire.next()).error['H'] ?? '', /sluice\.reason/);
+  await approvals.decide(id, grace, 'approve', '');
+  await wire.cycle();
+  assert.deepEqual((await wire.query('show statement_timeout')).rows, [['12345ms']]);
+  await wire.end();
+  const start = await stage.recorded((line) => line.sid === question.sid && line.type === 'session' && line['event'] === 'start');
+  assert.equal(start['reason'], question.reason);
+  assert.doesNotMatch(JSON.stringify(stage.record()), /4111111111111111/);
+  await assert.rejects(connect({ parameters: { options: `-c sluice.reason=${'x'.repeat(501)}` } }), /"sluice.reason" takes up to 500/);
+});
+
+test('who says no reason is told how to give one, waiting or to send it again', async () => {
+  const wire = await connect();
+  const known = approvals.size;
+  wire.send(query('delete from tasks where id = 15'));
+  const { id, question } = await approvals.nextQuestion(known);
+  assert.equal(question.reason, '');
+  assert.match((await wire.next()).error['H'] ?? '', /options='-c sluice\.reason=/);
+  await approvals.decide(id, grace, 'deny', '');
+  await wire.cycle();
+  await wire.query('begin');
+  assert.match((await wire.query('delete from tasks where id = 15')).errors[0]?.['H'] ?? '', /options='-c sluice\.reason=/);
+  await wire.end();
+  const start = await stage.recorded((line) => line.sid === question.sid && line.type === 'session' && line['event'] === 'start');
+  assert.ok(!('reason' in start));
+});
+
 test('PREPARE by SQL passes; EXECUTE asks with the text and its values', async () => {
   const wire = await connect();
   const known = approvals.size;

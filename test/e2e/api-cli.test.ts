@@ -169,12 +169,20 @@ test('an interrupted wait leaves the request as it is', async () => {
 
 test('approvals are listed, shown and decided; card data in a reason is masked', async () => {
   const home = newHome();
-  const asked = await stage.access.approvals.ask(questionOf({ name: 'bob', issuer: 'gw-1' }));
+  const asked = await stage.access.approvals.ask(questionOf({ name: 'bob', issuer: 'gw-1' }, { reason: 'OPS-12 fix\u202e brands' }));
   const { id } = asked.approval;
   const listed = await run(home, ['approvals', 'ls'], as('dana', 'dba'));
-  assert.match(listed.out, new RegExp(`^${id}  .* pending +bob +payments\\+read-write +delete public\\.cards$`, 'm'));
+  assert.match(
+    listed.out,
+    new RegExp(`^${id}  .* pending +bob +payments\\+read-write +waits +delete public\\.cards +OPS-12 fix\\S+ brands$`, 'm'),
+  );
+  assert.ok(!listed.out.includes('\u202e'));
   const shown = await run(home, ['approvals', 'show', id], as('dana', 'dba'));
   assert.match(shown.out, /\ndelete from cards where number = '\*{12}1111'\n/);
+  assert.match(shown.out, /^why +OPS-12 fix\S+ brands\nmode +waits$/m);
+  const silent = await stage.access.approvals.ask(questionOf({ name: 'bob', issuer: 'gw-1' }, { mode: 'retry' }));
+  const unsaid = await run(home, ['approvals', 'show', silent.approval.id], as('dana', 'dba'));
+  assert.match(unsaid.out, /^why +\(none given\)\nmode +to be sent again$/m);
   const approved = await run(home, ['approvals', 'approve', id, '--rows', '3', '--reason', 'for 4111111111111111'], as('dana', 'dba'));
   assert.equal(approved.code, 0, approved.err);
   assert.match(approved.out, /approve by dana for dba, .*: for \*{12}1111/);

@@ -37,8 +37,9 @@ class Psql {
   out = '';
   #waiter: (() => void) | null = null;
 
-  constructor(command: string) {
-    this.child = spawn(client.path ?? '', ['-X', '-At', '-c', command], { env: stage.environment('dev+read-write', ['developers']) });
+  constructor(command: string, more: NodeJS.ProcessEnv = {}) {
+    const env = { ...stage.environment('dev+read-write', ['developers']), ...more };
+    this.child = spawn(client.path ?? '', ['-X', '-At', '-c', command], { env });
     const take = (chunk: Buffer): void => {
       this.out += chunk.toString('utf8');
       this.#waiter?.();
@@ -78,6 +79,16 @@ test('psql waits, and gets its rows once somebody has approved', options, async 
   await stage.access.approvals.decide(id, approver('grace'), 'approve', 'fine');
   assert.match(await psql.done(), /task 1\nDELETE 1\n$/);
   assert.equal(await rows('id = 1'), 0);
+});
+
+test('psql says why with PGOPTIONS, and approvers read it', options, async () => {
+  const psql = new Psql('delete from tasks where id = 7', { PGOPTIONS: '-c sluice.reason=OPS-12\\ fix\\ brands' });
+  const id = await psql.request();
+  assert.equal((await stage.access.approvals.get(id))?.reason, 'OPS-12 fix brands');
+  const line = await stage.recorded((one) => one.type === 'approval' && one['event'] === 'ask' && one['request'] === id);
+  assert.equal(line['reason'], 'OPS-12 fix brands');
+  await stage.access.approvals.decide(id, approver('grace'), 'deny', '');
+  assert.doesNotMatch(await psql.done(), /sluice\.reason/);
 });
 
 test('psql is told who denied it and why', options, async () => {

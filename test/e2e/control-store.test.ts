@@ -45,7 +45,7 @@ for (const kind of ['embedded', 'shared'] as const) {
     test('what is approved runs once, with the budget that the approver chose, and the record says who and why', async () => {
       const { access, record } = gateway;
       const from = record.lines.length;
-      const pending = await access.approvals.ask(question(ada));
+      const pending = await access.approvals.ask(question(ada, { reason: 'OPS-12' }));
       assert.equal(pending.url, `https://sluice.example/approvals/${pending.approval.id}`);
       const decided = await access.approvals.decide(pending.approval.id, bob, 'approve', 'ticket 7', 3);
       assert.equal(decided.state, 'approved');
@@ -59,6 +59,7 @@ for (const kind of ['embedded', 'shared'] as const) {
         ['ask', 'vote', 'used'].map((event) => ['approval', 's1', event]),
       );
       assert.equal(lines[0]?.['request'], pending.approval.id);
+      assert.deepEqual([lines[0]?.['reason'], outcome.approval.reason], ['OPS-12', 'OPS-12']);
       assert.deepEqual([lines[1]?.['by'], lines[1]?.['reason']], [{ name: 'bob', issuer: 'idp', subject: 'sub-bob' }, 'ticket 7']);
       assert.deepEqual([lines[2]?.['by'], lines[2]?.['rows']], [[{ name: 'bob', issuer: 'idp' }], 3]);
       assert.ok(!JSON.stringify(lines).includes('4111111111111111'));

@@ -76,7 +76,7 @@ class Psql {
   out = '';
   #waiter: (() => void) | null = null;
 
-  constructor(command: string, user = 'dev') {
+  constructor(command: string, user = 'dev', reason = '') {
     this.child = spawn(client.path ?? '', ['-X', '-At', '-c', command], {
       env: {
         PATH: process.env['PATH'],
@@ -86,6 +86,7 @@ class Psql {
         PGPASSWORD: first.token(user, ['developers']),
         PGDATABASE: 'payments',
         PGSSLMODE: 'disable',
+        PGOPTIONS: reason === '' ? '' : `-c sluice.reason=${reason}`,
       },
     });
     const take = (chunk: Buffer): void => {
@@ -151,9 +152,9 @@ const orders = async (): Promise<number> => Number((await stage.server.sql('sele
 
 test('what one gateway holds is approved through the other, and the hook was told where to decide', options, async () => {
   const before = await orders();
-  const psql = new Psql('update orders set status = status');
+  const psql = new Psql('update orders set status = status', 'dev', 'OPS-12');
   const [, id = ''] = await psql.prints(/request (\S+)/);
-  const message = await toldOf((event) => event.type === 'approval' && event.detail['id'] === id);
+  const message = await toldOf((event) => event.type === 'approval' && event.detail['id'] === id && event.detail['reason'] === 'OPS-12');
   assert.equal(message.signed, true);
   assert.equal(message.link, `${first.apiUrl}/approvals/${id}`);
   const answer = await call(second, second.token('dora', ['dba']), 'POST', `/api/v1/approvals/${id}/decision`, {

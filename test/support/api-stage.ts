@@ -282,6 +282,7 @@ export function questionOf(principal: Pick<Principal, 'name' | 'issuer'>, more: 
     },
     target: { resource: 'payments', kind: 'postgres', account: 'read-write', address: '127.0.0.1:5432' },
     source: '10.0.0.9:4000',
+    reason: '',
     action: 'delete',
     objects: ['delete public.cards'],
     policies: ['destructive.delete'],

@@ -93,11 +93,26 @@ function keyOf({ principal, target, exact }: ApprovalQuestion): string {
 }
 
 function viewOf(id: string, question: ApprovalQuestion): Approval {
-  const { principal, target, sid, source, action, objects, policies, approvers, statement, params, estimate, mode } = question;
+  const { principal, target, sid, source, action, objects, policies, approvers, statement, params, estimate, mode, reason } = question;
   const { name, issuer, subject } = principal;
   const requester = { name, issuer, subject };
   const { resource, account } = target;
-  const asked = { sid, source, action, objects, policies, approvers, statement, params, estimate, mode, requester, resource, account };
+  const asked = {
+    sid,
+    source,
+    action,
+    objects,
+    policies,
+    approvers,
+    statement,
+    params,
+    estimate,
+    mode,
+    reason,
+    requester,
+    resource,
+    account,
+  };
   const createdAt = Date.now();
   const open = { state: 'pending', rowBudget: null, votes: [], decidedAt: null } as const;
   return { id, gateway: 'gw-1', createdAt, expiresAt: createdAt + 900_000, ...asked, ...open };

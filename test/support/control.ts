@@ -216,6 +216,7 @@ export function question(by: Principal, more: Partial<ApprovalQuestion> = {}): A
     principal: by,
     target: { resource: 'payments', kind: 'database', account: 'read-write', address: '127.0.0.1:5432' },
     source: '10.0.0.9:4000',
+    reason: '',
     action: 'delete',
     objects: ['delete public.cards'],
     policies: ['destructive'],

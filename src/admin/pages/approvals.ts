@@ -12,6 +12,13 @@ const words: Readonly<Record<Approval['state'], string>> = {
   used: 'approved, and run',
 };
 
+const modes: Readonly<Record<Approval['mode'], string>> = {
+  wait: 'the statement waits, and runs when it is approved',
+  retry: 'the statement was refused, and is to be sent again once it is approved',
+};
+/** The same in a table. */
+const shortModes: Readonly<Record<Approval['mode'], string>> = { wait: 'waits', retry: 'to be sent again' };
+
 /** What waits, and what was decided. */
 export function listPage(approvals: readonly Approval[]): Html {
   const pending = approvals.filter(({ state }) => state === 'pending');
@@ -27,7 +34,7 @@ ${others.length === 0 ? html`<p>Nothing has been decided yet.</p>` : table(other
 
 function table(approvals: readonly Approval[], caption: string): Html {
   return html`<div class="wide"><table><caption class="hidden">${caption}</caption>
-<thead><tr><th scope="col">Asked</th><th scope="col">Who</th><th scope="col">Where</th><th scope="col">What</th><th scope="col">State</th></tr></thead>
+<thead><tr><th scope="col">Asked</th><th scope="col">Who</th><th scope="col">Where</th><th scope="col">What</th><th scope="col">Why</th><th scope="col">Mode</th><th scope="col">State</th></tr></thead>
 <tbody>
 ${approvals.map(
   (approval) => html`<tr>
@@ -35,6 +42,8 @@ ${approvals.map(
 <td>${approval.requester.name}</td>
 <td>${approval.resource} as ${approval.account}</td>
 <td><a href="/approvals/${encodeURIComponent(approval.id)}">${summary(approval)}</a></td>
+<td>${reasonOf(approval)}</td>
+<td>${shortModes[approval.mode]}</td>
 <td><span class="state ${approval.state}">${words[approval.state]}</span></td>
 </tr>`,
 )}
@@ -61,6 +70,8 @@ ${problem === undefined ? null : html`<p role="alert" class="problem">${problem}
 <dt>Who</dt><dd>${requester.name}<br><small>${requester.subject} of ${requester.issuer}</small></dd>
 <dt>From</dt><dd>${approval.source}</dd>
 <dt>Where</dt><dd>${approval.resource} as ${approval.account}, by gateway ${approval.gateway}</dd>
+<dt>Why</dt><dd id="asked-for">${reasonOf(approval)}</dd>
+<dt>Mode</dt><dd>${modes[approval.mode]}</dd>
 <dt>Why it needs approval</dt><dd>${approval.policies.map((policy) => html`<code>${policy}</code> `)}</dd>
 <dt>Asked are</dt><dd>${approval.approvers.map(({ group, needed }) => html`${group}${needed > 1 ? ` (${needed} people)` : ''} `)}</dd>
 <dt>What it touches</dt><dd><ul class="plain">${approval.objects.map((object) => html`<li><code>${object}</code></li>`)}</ul></dd>
@@ -86,6 +97,10 @@ function form(approval: Approval, csrf: string): Html {
 <p><label for="rowBudget">Most rows it may touch, when approved (optional)</label><br><input id="rowBudget" name="rowBudget" inputmode="numeric" pattern="[0-9]*" autocomplete="off"></p>
 <p><button type="submit" name="decision" value="approve">Approve</button> <button type="submit" name="decision" value="deny" class="deny">Deny</button></p>
 </form></section>`;
+}
+
+function reasonOf({ reason }: Approval): string {
+  return reason === '' ? '(none given)' : reason;
 }
 
 function summary(approval: Approval): string {

@@ -4,6 +4,8 @@ import { type Arguments, type Command, type ExitCode, type Io, UsageError } from
 import { columns, visible } from '../terminal.ts';
 
 const one = { min: 1, max: 1 } as const;
+/** A list shows the beginning of longer reasons, characters. */
+const LISTED = 60;
 
 export const approvalsList: Command = {
   name: 'approvals ls',
@@ -19,7 +21,7 @@ export const approvalsList: Command = {
     });
     if (args.flag('json')) for (const approval of approvals) io.out(`${JSON.stringify(approval)}\n`);
     else if (approvals.length === 0) io.err(`${state === undefined ? 'there are no requests' : 'nothing waits for a decision'}\n`);
-    else io.out(columns([['ID', 'ASKED', 'STATE', 'WHO', 'TARGET', 'WHAT'], ...approvals.map(row)]));
+    else io.out(columns([['ID', 'ASKED', 'STATE', 'WHO', 'TARGET', 'MODE', 'WHAT', 'WHY'], ...approvals.map(row)]));
     return 0;
   },
 };
@@ -82,6 +84,8 @@ function show(approval: Approval, args: Arguments, io: Io): void {
         ['who', `${approval.requester.name} (${approval.requester.subject} of ${approval.requester.issuer})`],
         ['from', approval.source],
         ['target', `${approval.resource} as ${approval.account}`],
+        ['why', reasonOf(approval)],
+        ['mode', modes[approval.mode]],
         ['policies', approval.policies.join(', ')],
         ['asked are', approval.approvers.map(({ group, needed }) => (needed > 1 ? `${group} (${needed})` : group)).join(', ')],
         ['touches', approval.objects.join(', ')],
@@ -101,6 +105,18 @@ function show(approval: Approval, args: Arguments, io: Io): void {
   }
 }
 
+const modes: Readonly<Record<Approval['mode'], string>> = { wait: 'waits', retry: 'to be sent again' };
+
+function reasonOf({ reason }: Approval): string {
+  return reason === '' ? '(none given)' : reason;
+}
+
+/** A row of a list is one line. */
+function shortened(text: string): string {
+  const characters = [...text];
+  return characters.length > LISTED ? `${characters.slice(0, LISTED - 1).join('')}…` : text;
+}
+
 function row(approval: Approval): string[] {
   return [
     approval.id,
@@ -108,7 +124,9 @@ function row(approval: Approval): string[] {
     approval.state,
     approval.requester.name,
     `${approval.resource}+${approval.account}`,
+    modes[approval.mode],
     approval.objects.join(', '),
+    shortened(reasonOf(approval)),
   ].map((cell) => visible(cell));
 }
 

@@ -201,6 +201,7 @@ export class ApprovalGate {
       principal: state.principal,
       target: state.target,
       source: state.source,
+      reason: state.reason,
       action: operation.action,
       objects: [...new Set(objects.map((object) => masker.string(`${object.action} ${object.path}`)))].slice(0, 64),
       policies: decision.policies,

@@ -32,7 +32,7 @@ export function waitingNotice(decision: NeedsApproval, pending: PendingApproval)
     code: '00000',
     message: `waiting for approval by ${groups(decision)}${within}: request ${id}`,
     detail: decision.message,
-    hint: `${decideAt(pending)}. Cancel the statement (Ctrl-C) to withdraw the request.`,
+    hint: `${decideAt(pending)}. Cancel the statement (Ctrl-C) to withdraw the request.${askForReason(pending)}`,
   });
 }
 
@@ -41,7 +41,13 @@ export function retryRefusal(decision: NeedsApproval, pending: PendingApproval, 
   const { id } = pending.approval;
   const first = inTransaction ? 'roll back, and once it is approved send it again' : 'once it is approved, send it again';
   const message = `denied until approved by ${groups(decision)}: request ${id}`;
-  return refused('retry', id, '42501', message, `${first}, exactly as it was: it then runs once. ${decideAt(pending)}.`);
+  return refused(
+    'retry',
+    id,
+    '42501',
+    message,
+    `${first}, exactly as it was: it then runs once. ${decideAt(pending)}.${askForReason(pending)}`,
+  );
 }
 
 export function refusalOf(outcome: Exclude<ApprovalOutcome, { state: 'approved' }>): Refused {
@@ -91,6 +97,10 @@ const groups = (decision: NeedsApproval): string =>
 
 const decideAt = ({ approval, url }: PendingApproval): string =>
   url === '' ? `An approver decides with: sluice approvals approve ${approval.id}` : `It is decided at ${url}`;
+
+/** Approvers like to know why. */
+const askForReason = ({ approval }: PendingApproval): string =>
+  approval.reason === '' ? " To say why, connect with options='-c sluice.reason=...' (a blank in it is written as \\ and a blank)." : '';
 
 function duration(ms: number): string {
   const seconds = Math.round(ms / 1000);

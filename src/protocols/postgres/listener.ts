@@ -181,7 +181,8 @@ class PostgresListener implements ProtocolListener {
     const sid = services.newSessionId();
     const { applicationName: application } = settings;
     settings.settings.set('application_name', `sluice:${sid} ${application}`.trimEnd().slice(0, 63));
-    await recordStart(services, { sid, chosen, source, secure: login.secure, application });
+    const reason = services.masker.string(settings.own.reason);
+    await recordStart(services, { sid, chosen, source, secure: login.secure, application, reason });
     const pool = this.#pool(resource);
     try {
       await pool.catalog.fresh();
@@ -207,6 +208,7 @@ class PostgresListener implements ProtocolListener {
         resource,
         source,
         approvalMode: settings.own.approval,
+        reason,
         pathAtStart: settings.settings.get('search_path') ?? '',
         grants: chosen.grants,
         estimator: new Estimator(services, upstreamLogin, sid, pool.estimates),

@@ -14,6 +14,8 @@ export interface SessionStart {
   readonly secure: boolean;
   /** The client's own application_name. */
   readonly application: string;
+  /** What it is for, masked; '' when the client did not say. */
+  readonly reason: string;
 }
 
 /** The start of a session is on disk before the target hears of it. Rejects when it could not be recorded. */
@@ -29,6 +31,7 @@ export function recordStart(services: ProtocolServices, start: SessionStart): Pr
     ...(grants.length === 0 ? {} : { grants }),
     protocol: target.kind,
     client: { application: masker.string(start.application) },
+    ...(start.reason === '' ? {} : { reason: start.reason }),
     tls: start.secure,
     snapshot: services.policy().snapshot,
   };

@@ -33,6 +33,8 @@ export class SessionState {
   readonly parameters: Map<string, string>;
   /** What the client asked for: a driver that cannot wait is told to send it again once approved. */
   readonly approvalMode: ApprovalMode;
+  /** What the session is for, masked; '' when the client did not say. */
+  readonly reason: string;
   readonly #classifierNow: () => Classifier;
   #classifier: Classifier;
   #classifierOf: PolicyEngine;
@@ -101,6 +103,7 @@ export class SessionState {
     source: string;
     parameters: ReadonlyMap<string, string>;
     approvalMode: ApprovalMode;
+    reason: string;
     pathAtStart?: string;
     /** The classifier for the policies in force, and for all that they look at now. */
     classifier: () => Classifier;
@@ -117,6 +120,7 @@ export class SessionState {
     this.source = options.source;
     this.parameters = new Map(options.parameters);
     this.approvalMode = options.approvalMode;
+    this.reason = options.reason;
     this.pathAtStart = options.pathAtStart ?? '';
     this.#classifierNow = options.classifier;
     this.#classifier = options.classifier();

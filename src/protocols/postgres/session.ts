@@ -33,6 +33,8 @@ export interface SessionOptions {
   /** Where the client is. */
   readonly source: string;
   readonly approvalMode: ApprovalMode;
+  /** What the session is for, masked; '' when the client did not say. */
+  readonly reason: string;
   /** The search_path that the client asked for at its log-in; absent when it asked for none. */
   readonly pathAtStart?: string;
   /** Ids of the grants that it stands on. */

@@ -73,3 +73,16 @@ test('a name taken from pg_settings by an equal constant is that constant, and n
     assert.equal(settingFromView(text), null, text);
   }
 });
+
+test('a reason is one line of up to 500 characters, with blanks quoted by backslashes', () => {
+  const reason = (options: string): string | null => {
+    const parsed = settings({ options });
+    return parsed.ok ? parsed.own.reason : null;
+  };
+  assert.equal(reason('-c sluice.reason=OPS-12\\ fix\\ brands -c lock_timeout=5'), 'OPS-12 fix brands');
+  assert.equal(reason('--sluice.reason=a\\\\b=c'), 'a\\b=c');
+  assert.equal(reason('-c sluice.reason=\\ two\\\nlines\u202e\\ '), 'two lines');
+  assert.equal(reason(`-c sluice.reason=${'\u{1f4b3}'.repeat(500)}`), '\u{1f4b3}'.repeat(500));
+  assert.equal(reason(`-c sluice.reason=${'x'.repeat(501)}`), null);
+  assert.equal(reason('-c lock_timeout=5'), '');
+});

@@ -46,9 +46,16 @@ export interface OwnSettings {
   readonly approval: 'wait' | 'retry';
   /** How the client proves who it is: a token as password, or by SASL OAUTHBEARER. */
   readonly auth: 'password' | 'oauth';
+  /** What the session is for, as its user says it to approvers and auditors: one line, not masked yet. '' when nothing was said. */
+  readonly reason: string;
 }
 
-const OWN_SETTINGS: { readonly [name: string]: readonly [field: keyof OwnSettings, ...values: readonly string[]] } = {
+/** As many characters as a reason may have. */
+const MAX_REASON = 500;
+/** Line ends, controls, what has no width and what reorders: a reason is one line wherever it is shown, and reads as it was written. */
+const NOT_IN_A_LINE = /[\s\p{Cc}\p{Cf}\p{Cs}\p{Default_Ignorable_Code_Point}]+/gu;
+
+const OWN_SETTINGS: { readonly [name: string]: readonly [field: 'approval' | 'auth', ...values: readonly string[]] } = {
   'sluice.approval': ['approval', 'wait', 'retry'],
   'sluice.auth': ['auth', 'password', 'oauth'],
 };
@@ -79,13 +86,17 @@ export function startupSettings(parameters: ReadonlyMap<string, string>): Startu
   }
   const settings = new Map<string, string>(PINNED_SETTINGS);
   let applicationName = '';
-  let own: OwnSettings = { approval: 'wait', auth: 'password' };
+  let own: OwnSettings = { approval: 'wait', auth: 'password', reason: '' };
   for (const [name, value] of asked) {
     const ours = OWN_SETTINGS[name];
     if (ours !== undefined) {
       const [field, ...values] = ours;
       if (!values.includes(value)) return { ok: false, message: `"${name}" takes ${values.join(' or ')}, not "${value}"` };
       own = { ...own, [field]: value };
+    } else if (name === 'sluice.reason') {
+      const reason = value.replaceAll(NOT_IN_A_LINE, ' ').trim();
+      if ([...reason].length > MAX_REASON) return { ok: false, message: `"sluice.reason" takes up to ${MAX_REASON} characters` };
+      own = { ...own, reason };
     } else if (name === 'application_name') applicationName = value;
     else if (PINNED_SETTINGS.has(name)) {
       if (!keepsPinned(name, value) && !(name === 'client_encoding' && norm(value) === 'auto')) {
