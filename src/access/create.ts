@@ -46,7 +46,7 @@ export async function createAccess(options: AccessOptions): Promise<Access & { c
   const schedule = options.schedule ?? systemSchedule;
   const audit = new Audit(recorder, events, log);
   const grants = new StoreGrants({ store, audit, live, config, policy, now, schedule, log });
-  const revocations = new StoreRevocations({ store, audit, live, now, log });
+  const revocations = new StoreRevocations({ store, audit, live, grants, now, log });
   const recheck = (session: LiveSession): void => {
     revocations.recheck(session);
     grants.recheck(session);

@@ -150,6 +150,24 @@ export class StoreGrants implements Grants {
     return { ...grant, state: to };
   }
 
+  /** Ends for good all that a user has or asks for. */
+  async revokeUser(name: string, issuer: string, by: { readonly name: string }, reason: string): Promise<void> {
+    const { store, audit } = this.#options;
+    const rows = await store.db
+      .updateTable('grants')
+      .set({ state: 'revoked' })
+      .where('user_name', '=', name)
+      .where('user_issuer', '=', issuer)
+      .where('state', 'in', ['pending', 'active'])
+      .returningAll()
+      .execute();
+    for (const row of rows) this.#active.set(row.id, row);
+    const why = reason.slice(0, MAX_TEXT);
+    for (const row of rows) this.#note(grantView(row, []), 'revoked', { by, reason: why, own: false }, { by: by.name, reason: why });
+    await audit.recorded();
+    for (const { id } of rows) await this.#tell(id);
+  }
+
   async list(filter: Parameters<Grants['list']>[0]): Promise<readonly Grant[]> {
     const { db } = this.#options.store;
     let query = db.selectFrom('grants').selectAll().orderBy('created_at', 'desc').orderBy('id').limit(filter.limit);

@@ -2,12 +2,15 @@ import { GatewayError } from '../errors.ts';
 import type { Principal } from '../policy/model.ts';
 import type { Store } from '../store/model.ts';
 import type { AccessLog, Audit } from './audit.ts';
+import type { StoreGrants } from './grants.ts';
 import type { LiveSession, LiveSessions, Revocations } from './model.ts';
 
 export interface RevocationOptions {
   readonly store: Store;
   readonly audit: Audit;
   readonly live: Pick<LiveSessions, 'list'>;
+  /** Ended with their user. */
+  readonly grants: Pick<StoreGrants, 'revokeUser'>;
   readonly now: () => number;
   readonly log: AccessLog;
 }
@@ -24,6 +27,8 @@ type Kind = 'user' | 'credential';
 export class StoreRevocations implements Revocations {
   readonly #options: RevocationOptions;
   #revoked = new Set<string>();
+  /** When each user was last revoked, restored or not: what was given out until then stays ended. */
+  #before = new Map<string, number>();
   /** What the table looked like when all of it was loaded: how many rows, and the time of the newest. */
   #loaded = '';
   /** Looks at the store one after another: an older answer must not come after a newer one. */
@@ -39,6 +44,8 @@ export class StoreRevocations implements Revocations {
 
   async revokeUser(name: string, issuer: string, by: By, reason: string): Promise<void> {
     await this.#revoke('user', userId(name, issuer), name, by, reason);
+    // Also when the user was revoked already: whoever did that may not have come this far.
+    await this.#options.grants.revokeUser(name, issuer, whoIs(by), reason);
   }
 
   async revokeCredential(id: string, by: By, reason: string): Promise<void> {
@@ -69,9 +76,15 @@ export class StoreRevocations implements Revocations {
         .selectFrom('revocations')
         .select((select) => [select.fn.countAll<number>().as('count'), select.fn.max('at').as('newest')])
         .executeTakeFirstOrThrow();
-      const state = `${count} ${newest}`;
+      const { users, times } = await db
+        .selectFrom('revoked_before')
+        .select((select) => [select.fn.countAll<number>().as('users'), select.fn.sum('at').as('times')])
+        .executeTakeFirstOrThrow();
+      const state = `${count} ${newest} ${users} ${times}`;
       if (state === this.#loaded && Number(count) === this.#revoked.size) return;
       const rows = await db.selectFrom('revocations').select(['kind', 'id']).execute();
+      const before = await db.selectFrom('revoked_before').selectAll().execute();
+      this.#before = new Map(before.map(({ id, at }) => [id, at]));
       this.#revoked = new Set(rows.map(({ kind, id }) => key(kind, id)));
       this.#loaded = state;
       this.#endSessions();
@@ -104,23 +117,34 @@ export class StoreRevocations implements Revocations {
     const { store, audit, now } = this.#options;
     audit.check();
     const revokedBy = by === 'identity-provider' ? by : by.name;
-    const inserted = await store.db
-      .insertInto('revocations')
-      .values({ kind, id, revoked_by: revokedBy, reason, at: now() })
-      // A person's word stands over the provider's, which the provider itself takes back when it lets the user in again.
-      .onConflict((conflict) =>
-        by === 'identity-provider'
-          ? conflict.doNothing()
-          : conflict
-              .columns(['kind', 'id'])
-              .doUpdateSet({ revoked_by: revokedBy, reason })
-              .where('revocations.revoked_by', '=', 'identity-provider'),
-      )
-      .returning('id')
-      .executeTakeFirst();
+    const at = now();
+    const inserted = await store.transaction(async (db) => {
+      const row = await db
+        .insertInto('revocations')
+        .values({ kind, id, revoked_by: revokedBy, reason, at })
+        // A person's word stands over the provider's, which the provider itself takes back when it lets the user in again.
+        .onConflict((conflict) =>
+          by === 'identity-provider'
+            ? conflict.doNothing()
+            : conflict
+                .columns(['kind', 'id'])
+                .doUpdateSet({ revoked_by: revokedBy, reason })
+                .where('revocations.revoked_by', '=', 'identity-provider'),
+        )
+        .returning('id')
+        .executeTakeFirst();
+      if (row !== undefined && kind === 'user')
+        await db
+          .insertInto('revoked_before')
+          .values({ id, at })
+          .onConflict((conflict) => conflict.column('id').doUpdateSet({ at }).where('revoked_before.at', '<', at))
+          .execute();
+      return row;
+    });
     // Revoked before, maybe on another gateway a moment ago.
     if (inserted === undefined) return this.#reload(kind, id);
     this.#revoked.add(key(kind, id));
+    if (kind === 'user') this.#before.set(id, Math.max(at, this.#before.get(id) ?? 0));
     this.#endSessions();
     this.#note('revoked', kind, id, user, by, reason);
     await audit.recorded();
@@ -131,8 +155,11 @@ export class StoreRevocations implements Revocations {
     return this.#inOrder(async () => {
       const { db } = this.#options.store;
       const row = await db.selectFrom('revocations').select('id').where('kind', '=', kind).where('id', '=', id).executeTakeFirst();
+      const before = await db.selectFrom('revoked_before').select('at').where('id', '=', id).executeTakeFirst();
+      // Only with both answers: a restored user must not be let in without the time that is kept.
       if (row === undefined) this.#revoked.delete(key(kind, id));
       else this.#revoked.add(key(kind, id));
+      if (kind === 'user' && before !== undefined) this.#before.set(id, before.at);
       this.#endSessions();
     });
   }
@@ -155,7 +182,7 @@ export class StoreRevocations implements Revocations {
   }
 
   #note(event: 'revoked' | 'restored', kind: Kind, id: string, user: string, by: By, reason: string): void {
-    const who = by === 'identity-provider' ? { name: by } : { name: by.name, issuer: by.issuer, subject: by.subject };
+    const who = whoIs(by);
     this.#options.audit.note(
       { type: 'revocation', event, sid: '', user, resource: '' },
       { kind, of: id, by: who, reason },
@@ -171,8 +198,11 @@ export class StoreRevocations implements Revocations {
   #has(principal: Principal): boolean {
     const { name, issuer, credential } = principal;
     // A credential falls with the log-in or the token that it was made from.
+    const user = userId(name, issuer);
+    const before = this.#before.get(user);
     return (
-      this.#revoked.has(key('user', userId(name, issuer))) ||
+      this.#revoked.has(key('user', user)) ||
+      (before !== undefined && !((credential.issuedAt ?? 0) > before)) ||
       [credential.id, ...(credential.parents ?? [])].some((id) => this.#revoked.has(key('credential', id)))
     );
   }
@@ -180,6 +210,10 @@ export class StoreRevocations implements Revocations {
   #endSessions(): void {
     for (const session of this.#options.live.list()) if (this.#has(session.principal)) session.end(revoked());
   }
+}
+
+function whoIs(by: By): { readonly name: string; readonly issuer?: string; readonly subject?: string } {
+  return by === 'identity-provider' ? { name: by } : { name: by.name, issuer: by.issuer, subject: by.subject };
 }
 
 /** An issuer holds no space. */

@@ -157,6 +157,7 @@ export class LocalTokenVerifier implements TokenVerifier {
         kind: origin === undefined ? 'local-token' : 'issued-token',
         id: claims.jti,
         expiresAt: claims.exp * 1000,
+        issuedAt: claims.iat * 1000,
         ...(parents === undefined ? {} : { parents }),
       },
       claims: origin?.claims ?? {},

@@ -145,7 +145,8 @@ test('an issued token carries the identity of the provider, and cannot renew its
     'issuer, subject, groups and evidence are those of the log-in',
   );
   const parents = [principal.credential.id];
-  assert.deepEqual(seen.credential, { kind: 'issued-token', id: issued.id, expiresAt: issued.expiresAt, parents });
+  const issuedAt = issued.expiresAt - 600_000;
+  assert.deepEqual(seen.credential, { kind: 'issued-token', id: issued.id, expiresAt: issued.expiresAt, issuedAt, parents });
   await assert.rejects(identity.authenticator.authenticate(issued.token, 'bob'), { code: 'token_user_mismatch' });
 
   const again = await identity.logins.issueFor(seen, { ttlSeconds: 7200 });

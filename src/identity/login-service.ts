@@ -277,8 +277,9 @@ export class Logins implements LoginService {
     const { config, users, tokens, departures, now } = this.#parts;
     const { sessionEnd, ...who } = identified;
     note.user = who.name;
-    const expiresAt = Math.min(now() + config.tokenSeconds * 1000, sessionEnd ?? Number.POSITIVE_INFINITY);
-    const principal: Principal = { kind: 'user', ...who, credential: { kind, id: `login-${randomUUID()}`, expiresAt } };
+    const issuedAt = now();
+    const expiresAt = Math.min(issuedAt + config.tokenSeconds * 1000, sessionEnd ?? Number.POSITIVE_INFINITY);
+    const principal: Principal = { kind: 'user', ...who, credential: { kind, id: `login-${randomUUID()}`, expiresAt, issuedAt } };
     await users.admit(principal);
     await departures.readmit(principal);
     this.#parts.check(principal);

@@ -57,7 +57,12 @@ export class PresentedTokens {
       issuer: config.issuer,
       subject,
       groups: groupsOf(claims, config.groupsClaim, this.#reserved),
-      credential: { kind: 'oidc-token', id: `${config.name}:${id}`, expiresAt: (claims.exp ?? 0) * 1000 },
+      credential: {
+        kind: 'oidc-token',
+        id: `${config.name}:${id}`,
+        expiresAt: (claims.exp ?? 0) * 1000,
+        ...(claims.iat === undefined ? {} : { issuedAt: claims.iat * 1000 }),
+      },
       claims: evidenceOf(claims),
     };
   }

@@ -29,6 +29,7 @@ interface KnownKey {
   readonly service: string;
   readonly groups: readonly string[];
   readonly digest: Uint8Array;
+  readonly createdAt: number;
   readonly expiresAt: number;
   usedAt: number;
 }
@@ -71,7 +72,7 @@ export class ServiceKeyStore implements ServiceKeys {
       key.usedAt = now;
       void store.db.updateTable('service_keys').set({ last_used_at: now }).where('id', '=', id).execute().catch(this.#options.failed);
     }
-    return principalOf(key.service, key.groups, id, key.expiresAt);
+    return principalOf(key.service, key.groups, id, key);
   }
 
   async create(wanted: Parameters<ServiceKeys['create']>[0]): ReturnType<ServiceKeys['create']> {
@@ -83,7 +84,7 @@ export class ServiceKeyStore implements ServiceKeys {
     checkSeconds(ttlSeconds, 60, MAX_TTL_SECONDS, 'a key lives between 1 minute and 366 days');
     const now = this.#options.now();
     // The name is the service's from its first key on.
-    await this.#options.users.admit(principalOf(service, groups, '', now));
+    await this.#options.users.admit(principalOf(service, groups, '', { expiresAt: now, createdAt: now }));
     const { id, secret, text } = newKey();
     const row = { id, service, groups: [...new Set(groups)], createdAt: now, expiresAt: now + ttlSeconds * 1000 };
     await this.#insert(store, row, secret, by);
@@ -219,8 +220,8 @@ export class ServiceKeyStore implements ServiceKeys {
     const before = this.#changes;
     const row = await store.db.selectFrom('service_keys').selectAll().where('id', '=', id).executeTakeFirst();
     if (row === undefined) return null;
-    const { service, groups, digest, expires_at: expiresAt } = row;
-    const known: KnownKey = { id, service, groups, digest: Buffer.from(digest), expiresAt, usedAt: Number.NEGATIVE_INFINITY };
+    const { service, groups, digest, expires_at: expiresAt, created_at: createdAt } = row;
+    const known: KnownKey = { id, service, groups, digest: Buffer.from(digest), createdAt, expiresAt, usedAt: Number.NEGATIVE_INFINITY };
     if (this.#known.size >= MAX_CACHED) this.#known.clear();
     if (this.#changes === before) this.#known.set(id, known);
     return known;
@@ -275,14 +276,19 @@ function digestOf(store: Store, id: string, secret: string): Buffer {
   return store.digest([Buffer.from(id), Buffer.from(secret)], 'service-key');
 }
 
-function principalOf(service: string, groups: readonly string[], id: string, expiresAt: number): Principal {
+function principalOf(
+  service: string,
+  groups: readonly string[],
+  id: string,
+  { createdAt, expiresAt }: { readonly createdAt: number; readonly expiresAt: number },
+): Principal {
   return {
     kind: 'service',
     name: service,
     issuer: SERVICE_KEY_ISSUER,
     subject: service,
     groups,
-    credential: { kind: 'service-key', id, expiresAt },
+    credential: { kind: 'service-key', id, expiresAt, issuedAt: createdAt },
     claims: {},
   };
 }

@@ -12,6 +12,8 @@ export interface Principal {
     readonly kind: string;
     readonly id: string;
     readonly expiresAt: number;
+    /** ms since the epoch. Without it the credential is refused once its user was ever revoked. */
+    readonly issuedAt?: number;
     /** Ids of the credentials that this one was made from: revoked with any of them. */
     readonly parents?: readonly string[];
   };

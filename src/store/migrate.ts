@@ -3,10 +3,15 @@ import { type Migration, Migrator } from 'kysely/migration';
 import { storeInvalid } from './errors.ts';
 import { up as control } from './migrations/0001-control.ts';
 import { up as approvalReason } from './migrations/0003-approval-reason.ts';
+import { up as revokedBefore } from './migrations/0004-revoked-before.ts';
 import type { ControlSchema } from './schema.ts';
 
 /** In order of name. Forward only: there is no way back but a backup. */
-const migrations: Readonly<Record<string, Migration>> = { '0001-control': { up: control }, '0003-approval-reason': { up: approvalReason } };
+const migrations: Readonly<Record<string, Migration>> = {
+  '0001-control': { up: control },
+  '0003-approval-reason': { up: approvalReason },
+  '0004-revoked-before': { up: revokedBefore },
+};
 
 const TABLE = 'sluice_migrations';
 

@@ -4,6 +4,7 @@ import type { ColumnType, JSONColumnType } from 'kysely';
 export interface ControlSchema {
   users: UserTable;
   revocations: RevocationTable;
+  revoked_before: RevokedBeforeTable;
   service_keys: ServiceKeyTable;
   login_attempts: LoginAttemptTable;
   web_sessions: WebSessionTable;
@@ -36,6 +37,13 @@ export interface RevocationTable {
   id: string;
   revoked_by: string;
   reason: string;
+  at: Milliseconds;
+}
+
+/** When each user was last revoked; stays when the user is restored. */
+export interface RevokedBeforeTable {
+  /** `issuer name` */
+  id: string;
   at: Milliseconds;
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import type { Principal } from '../../src/policy/model.ts';
 import type { Store } from '../../src/store/model.ts';
 import {
   dataDirectory,
@@ -312,7 +313,8 @@ for (const kind of ['embedded', 'shared'] as const) {
         ].sort((a, b) => (String(a[1]) < String(b[1]) ? -1 : 1)),
       );
       await revocations.restoreUser('carl', 'idp', eve, 'came back');
-      revocations.check(carl);
+      // Without a time of issue nobody knows that it is newer.
+      assert.throws(() => revocations.check(carl), refusedWith('revoked'));
       for (const each of forget) each();
       const lines = record.lines.filter((line) => String(line['event']).startsWith('revocation.'));
       assert.deepEqual(
@@ -323,6 +325,33 @@ for (const kind of ['embedded', 'shared'] as const) {
           ['config', 'revocation.restored', 'idp carl', 'came back'],
         ],
       );
+    });
+
+    test('a restored user starts anew: no credential and no grant from before comes back', async () => {
+      const { revocations, grants } = gateway.access;
+      const issued = (issuedAt: number): Principal => {
+        const ruth = person('ruth');
+        return { ...ruth, credential: { ...ruth.credential, issuedAt } };
+      };
+      const wanted = { resource: 'payments', role: 'read-only', seconds: 60, reason: 'on duty', ticket: '', breakGlass: false };
+      const old = issued(clock.now());
+      const active = await grants.request(old, wanted);
+      await grants.decide(active.id, bob, 'approve', '');
+      const pending = await grants.request(old, wanted);
+      assert.equal(grants.groupsOf(old).length, 1);
+      await revocations.revokeUser('ruth', 'idp', eve, 'left');
+      const renewed = issued(clock.now() + 1);
+      assert.throws(() => revocations.check(renewed), refusedWith('revoked'));
+      await revocations.restoreUser('ruth', 'idp', eve, 'came back');
+      assert.throws(() => revocations.check(old), refusedWith('revoked'));
+      revocations.check(renewed);
+      assert.deepEqual(grants.groupsOf(renewed), []);
+      for (const { id } of [active, pending]) assert.equal((await grants.get(id))?.state, 'revoked');
+      // A gateway that starts afterwards knows it too.
+      const later = await gatewayOver(store, { name: 'gw-later', clock });
+      assert.throws(() => later.access.revocations.check(old), refusedWith('revoked'));
+      later.access.revocations.check(renewed);
+      await later.access.close();
     });
 
     test('a log-in that is revoked takes along what was made from it', async () => {
