@@ -1,4 +1,6 @@
-import { createHash, type KeyObject } from 'node:crypto';
+import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Alerts } from '../access/alerts.ts';
 import { createAccess } from '../access/create.ts';
 import { EventBus } from '../access/events.ts';
@@ -87,7 +89,7 @@ export class Control {
           config,
           policy,
           gateway: config.gateway.name,
-          process: processName(recorder.origin, options.tokenKey.publicKey),
+          process: processName(recorder.origin, config.gateway.dataDir),
           url: () => url.value,
           now: Date.now,
           log,
@@ -147,12 +149,13 @@ export class Control {
   }
 }
 
-/** The chain, and whose: gateways of one name may share a store, each with keys of its own. The same again after a restart. */
-function processName(chain: string, key: KeyObject): string {
-  const digest = createHash('sha256')
-    .update(key.export({ type: 'spki', format: 'der' }))
-    .digest('hex');
-  return `${chain}@${digest.slice(0, 16)}`;
+/**
+ * The chain, and whose: gateways of one name, and with one key for tokens, may share a store, each with a record of its own. The same
+ * again after a restart.
+ */
+function processName(chain: string, dataDir: string): string {
+  const key = createPublicKey(readFileSync(join(dataDir, 'keys', 'record.key'))).export({ type: 'spki', format: 'der' });
+  return `${chain}@${createHash('sha256').update(key).digest('hex').slice(0, 16)}`;
 }
 
 function needsStore(config: Config): boolean {
