@@ -26,7 +26,7 @@ test('a key stands for its service until it expires, and is kept nowhere', async
     issuer: 'sluice:service-keys',
     subject: 'etl',
     groups: ['loaders'],
-    credential: { kind: 'service-key', id: key.id, expiresAt: key.expiresAt },
+    credential: { kind: 'service-key', id: key.id, issuedAt: key.createdAt, expiresAt: key.expiresAt },
     claims: {},
   });
   assert.equal((await authenticator.authenticateBearer(secret)).name, 'etl');
