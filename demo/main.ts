@@ -53,6 +53,8 @@ const gateway = await startGateway({
   env: { DEMO_READ_ONLY: seeded.accounts.readOnly.password, DEMO_READ_WRITE: seeded.accounts.readWrite.password },
 });
 const token = gateway.token(user, groups, '8h');
+/** The same person as a reader alone: whoever may write is asked for an approval before a whole protected table leaves. */
+const readerToken = gateway.token(user, ['analysts'], '8h');
 const approverToken = gateway.token(approver.name, approver.groups, '8h');
 
 const [version] = (await server.sql('show server_version'))[0]?.rows ?? [];
@@ -93,13 +95,13 @@ async function play(postgres: Postgres, gate: Gateway, data: Seeded): Promise<st
   const pans = new Set(data.cards.map((card) => card.pan));
   const { user: account, password } = data.accounts.readOnly;
   const direct = await within(Wire.connect({ port: postgres.port, user: account, password, database: data.database }), 'the direct log-in');
-  const through = (name: string): Promise<Wire> =>
+  const through = (name: string, secret: string): Promise<Wire> =>
     within(
-      Wire.connect({ port: gate.port, tls: 'ssl-request', user: name, password: token, database: 'payments' }),
+      Wire.connect({ port: gate.port, tls: 'ssl-request', user: name, password: secret, database: 'payments' }),
       `the log-in as ${name}`,
     );
-  const reader = await through(user);
-  const writer = await through(`${user}+read-write`);
+  const reader = await through(user, readerToken);
+  const writer = await through(`${user}+read-write`, token);
   const api = (secret: string): ApiClient => new ApiClient(gate.apiUrl, secret, gate.caFile);
   const requesting = { name: user, api: api(token) };
   const approving = { name: approver.name, api: api(approverToken) };
