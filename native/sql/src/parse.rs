@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::ffi::CString;
 
+use bumpalo::Bump;
+
 use crate::ffi;
 use crate::tree::Node;
 use crate::tree::read;
@@ -36,9 +38,9 @@ impl ParseError {
 
 /// One statement of a text.
 #[derive(Debug)]
-pub struct Statement {
+pub struct Statement<'t> {
     /// The statement's node.
-    pub node: Node,
+    pub node: &'t Node<'t>,
     /// Byte span in the text, without surrounding white space.
     pub start: usize,
     /// End of the span.
@@ -75,42 +77,57 @@ pub fn to_c_text(sql: &[u8]) -> Result<CString, ParseError> {
 }
 
 thread_local! {
-    /// What was kept last, with its text.
-    static KEPT: RefCell<(Vec<u8>, Vec<Statement>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+    /// The trees of the last short text of this thread: where results come from is nearly always asked right after what the
+    /// statement does. Its arena is used again for the next text. Empty while it is worked on.
+    static KEPT: RefCell<Option<Trees>> = const { RefCell::new(None) };
 }
 
-/// Keeps the statements of a short text for the next [`parse`] of it on this thread: where results come from is nearly always
-/// asked right after what the statement does.
-pub fn keep(sql: &[u8], statements: Vec<Statement>) {
-    if sql.len() <= INLINE_TEXT {
-        KEPT.with_borrow_mut(|(text, kept)| {
-            text.clear();
-            text.extend_from_slice(sql);
-            *kept = statements;
-        });
-    }
-}
-
-/// Parses a text into its statements. Call it inside [`with_stack`].
+/// What `work` makes of the statements of a text. Call it inside [`with_stack`].
 ///
 /// # Errors
 /// A syntax error with its position, or a text that is too large, too deep or not UTF-8.
-pub fn parse(sql: &[u8]) -> Result<Vec<Statement>, ParseError> {
-    let kept = KEPT.with_borrow_mut(|(text, statements)| (text == sql).then(|| std::mem::take(statements)));
-    match kept {
-        // Without statements it was taken before, or there are none.
-        Some(statements) if !statements.is_empty() => Ok(statements),
-        _ => parse_anew(sql),
+pub fn parse<T>(sql: &[u8], work: impl FnOnce(&[Statement<'_>]) -> T) -> Result<T, ParseError> {
+    let mut trees = KEPT.take().unwrap_or_default();
+    if trees.text != sql || trees.statements().is_empty() {
+        trees.read(sql)?;
+    }
+    let result = work(trees.statements());
+    if sql.len() <= INLINE_TEXT {
+        KEPT.set(Some(trees));
+    }
+    Ok(result)
+}
+
+/// The trees of a text with the arena that they lie in.
+#[derive(Default)]
+struct Trees {
+    text: Vec<u8>,
+    /// Lie in `arena`. Their lifetime is that of the borrow in `statements`.
+    statements: Vec<Statement<'static>>,
+    arena: Bump,
+}
+
+impl Trees {
+    fn statements(&self) -> &[Statement<'_>] {
+        &self.statements
+    }
+
+    fn read(&mut self, sql: &[u8]) -> Result<(), ParseError> {
+        self.text.clear();
+        self.statements.clear();
+        self.arena.reset();
+        // SAFETY: what is borrowed lies in the arena's chunks, which stay where they are until `reset` above or the drop of
+        // `self`; `statements` is emptied before the one and gone with the other, and lends nothing for longer than `self`.
+        let arena = unsafe { &*(&raw const self.arena) };
+        self.statements = read(sql, arena)?;
+        self.text.extend_from_slice(sql);
+        Ok(())
     }
 }
 
-/// The same, whatever was kept.
-///
-/// # Errors
-/// As [`parse`].
-pub fn parse_anew(sql: &[u8]) -> Result<Vec<Statement>, ParseError> {
+fn read<'t>(sql: &[u8], arena: &'t Bump) -> Result<Vec<Statement<'t>>, ParseError> {
     let text = to_c_text(sql)?;
-    let read = ffi::parse(&text, MAX_ITEMS, read::statements).map_err(|e| ParseError {
+    let read = ffi::parse(&text, MAX_ITEMS, |items| read::statements(items, arena)).map_err(|e| ParseError {
         message: e.message,
         position: (e.position > 0).then_some(e.position),
     })?;

@@ -20,21 +20,15 @@ use walk::Walker;
 /// Analyzes a text. Never fails: a text that does not parse has an error as its analysis.
 #[must_use]
 pub fn analyze(sql: &[u8]) -> Analysis {
-    match parse::with_stack(sql.len(), || statements(sql)).and_then(|result| result) {
+    let work = || parse::parse(sql, |statements| statements.iter().map(statement_info).collect());
+    match parse::with_stack(sql.len(), work).and_then(|result| result) {
         Ok(statements) => Analysis::Statements { statements },
         Err(ParseError { message, position }) => Analysis::Error { error: message, position },
     }
 }
 
-fn statements(sql: &[u8]) -> Result<Vec<StatementInfo>, ParseError> {
-    let parsed = parse::parse_anew(sql)?;
-    let statements = parsed.iter().map(statement_info).collect();
-    parse::keep(sql, parsed);
-    Ok(statements)
-}
-
-fn statement_info(statement: &Statement) -> StatementInfo {
-    let node = &statement.node;
+fn statement_info(statement: &Statement<'_>) -> StatementInfo {
+    let node = statement.node;
     let found = find(node);
     let kind = effective_kind(node, &found);
     let literals_matter = literals_matter(node, kind, &found);

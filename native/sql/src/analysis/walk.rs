@@ -168,7 +168,7 @@ impl Walker {
 
     /// Visits every field of `node` but `except`.
     pub fn rest(&mut self, node: &Node, mode: Mode, except: &[&str]) {
-        for (name, value) in &node.fields {
+        for (name, value) in node.fields {
             if !except.contains(name) {
                 self.value(value, mode);
             }

@@ -24,7 +24,7 @@ fn relation_names<'n>(node: &'n Node, names: &mut HashSet<&'n str>) {
         "CommonTableExpr" => names.insert(node.str("ctename")),
         _ => false,
     };
-    for (_, value) in &node.fields {
+    for (_, value) in node.fields {
         each_node(value, &mut |node| relation_names(node, names));
     }
 }

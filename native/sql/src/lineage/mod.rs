@@ -77,10 +77,9 @@ pub struct WriteLineage {
 #[must_use]
 pub fn lineage(catalog: &Catalog, sql: &[u8]) -> Lineage {
     let work = || -> Result<Vec<StatementLineage>, ParseError> {
-        Ok(parse::parse(sql)?
-            .iter()
-            .map(|statement| of_statement(catalog, statement))
-            .collect())
+        parse::parse(sql, |statements| {
+            statements.iter().map(|statement| of_statement(catalog, statement)).collect()
+        })
     };
     match parse::with_stack(sql.len(), work).and_then(|result| result) {
         Ok(statements) => Lineage { statements, error: None },
@@ -91,13 +90,13 @@ pub fn lineage(catalog: &Catalog, sql: &[u8]) -> Lineage {
     }
 }
 
-fn of_statement(catalog: &Catalog, statement: &Statement) -> StatementLineage {
-    let found = analysis::find(&statement.node);
+fn of_statement(catalog: &Catalog, statement: &Statement<'_>) -> StatementLineage {
+    let found = analysis::find(statement.node);
     let touches = touches(catalog, &found);
     // What these run is not in the text.
     let opaque = matches!(statement.node.kind, "DoStmt" | "CallStmt" | "ExecuteStmt" | "FetchStmt");
     let mut evaluator = Evaluator::new(catalog, touches);
-    let outputs = outputs(&mut evaluator, &statement.node)
+    let outputs = outputs(&mut evaluator, statement.node)
         .into_iter()
         .map(|output| OutputLineage {
             protect: catalog.class_name(output.taint).map(str::to_owned),

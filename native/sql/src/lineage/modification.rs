@@ -12,7 +12,7 @@ const EXPR_SUBLINK: i64 = 5;
 
 /// What a statement writes to: the relation as it is named, and the row with what has been written into it so far.
 struct Target<'n> {
-    relation: &'n Node,
+    relation: &'n Node<'n>,
     row: Source,
 }
 
@@ -214,7 +214,7 @@ impl Evaluator<'_> {
     }
 }
 
-fn column_names(targets: &[Value]) -> Vec<&str> {
+fn column_names<'t>(targets: &[Value<'t>]) -> Vec<&'t str> {
     targets.iter().filter_map(Value::node).map(|column| column.str("name")).collect()
 }
 

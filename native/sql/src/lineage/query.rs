@@ -135,7 +135,7 @@ impl<'c> Evaluator<'c> {
                 let is_star = value.node().is_some_and(is_star);
                 let resolved = self.expr(value, &scope);
                 if is_star {
-                    return vec![Output::star(join(resolved.taint, self.taint(&rows_value(rows), &scope)))];
+                    return vec![Output::star(join(resolved.taint, self.taint(&Value::List(rows), &scope)))];
                 }
                 match outputs.get_mut(at) {
                     Some(output) => {
@@ -322,7 +322,7 @@ pub fn as_source(outputs: &[Output]) -> Source {
 }
 
 /// The table that SELECT INTO makes: of several joined by UNION, the first names it for all.
-fn select_into(mut node: &Node) -> Option<&Node> {
+fn select_into<'t>(mut node: &Node<'t>) -> Option<&'t Node<'t>> {
     while node.int("op") > SETOP_NONE {
         node = node.node("larg")?;
     }
@@ -359,8 +359,4 @@ pub fn is_star(node: &Node) -> bool {
         _ => &[],
     };
     parts.last().is_some_and(|last| last.of_kind("AStar").is_some())
-}
-
-fn rows_value(rows: &[Value]) -> Value {
-    Value::List(rows.to_vec())
 }

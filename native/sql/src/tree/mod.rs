@@ -3,31 +3,33 @@
 //!
 //! It is read from what the C side says of PostgreSQL's own structs, by code that is generated from their definitions and visits
 //! every field. Fields at their default (0, "", false, absent) and positions in the text are left out.
+//!
+//! All of a tree lies in one arena: building it out of boxes and vectors, and dropping them, took a third of the analysis.
 
 pub mod read;
 #[cfg(test)]
 mod reference;
 
 /// A constant of the SQL text (`A_Const`).
-#[derive(Debug, Clone, PartialEq)]
-pub enum Literal {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Literal<'t> {
     /// `NULL`
     Null,
     /// An integer that fits `int4`.
     Integer(i64),
     /// Any other number, as written.
-    Float(Box<str>),
+    Float(&'t str),
     /// `true` or `false`
     Boolean(bool),
     /// A string, its escapes resolved.
-    String(Box<str>),
+    String(&'t str),
     /// A bit string, `b` or `x` first.
-    BitString(Box<str>),
+    BitString(&'t str),
 }
 
 /// What a field holds.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Value {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value<'t> {
     /// Absent or NULL.
     None,
     /// A flag.
@@ -35,27 +37,27 @@ pub enum Value {
     /// A number, or the number of an enum's variant.
     Int(i64),
     /// A name or a text.
-    Str(Box<str>),
+    Str(&'t str),
     /// A constant of the SQL text.
-    Literal(Literal),
+    Literal(Literal<'t>),
     /// A node.
-    Node(Box<Node>),
+    Node(&'t Node<'t>),
     /// A list of nodes (or of numbers).
-    List(Vec<Value>),
+    List(&'t [Value<'t>]),
 }
 
 /// One node of the tree.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Node {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Node<'t> {
     /// The struct's name, e.g. `SelectStmt`.
     pub kind: &'static str,
     /// The fields that are not at their default, in the order of the definition.
-    pub fields: Vec<(&'static str, Value)>,
+    pub fields: &'t [(&'static str, Value<'t>)],
 }
 
-impl Value {
+impl<'t> Value<'t> {
     /// The node in this value.
-    pub fn node(&self) -> Option<&Node> {
+    pub fn node(&self) -> Option<&'t Node<'t>> {
         match self {
             Value::Node(node) => Some(node),
             _ => None,
@@ -63,12 +65,12 @@ impl Value {
     }
 
     /// The node, when it is of this kind.
-    pub fn of_kind(&self, kind: &str) -> Option<&Node> {
+    pub fn of_kind(&self, kind: &str) -> Option<&'t Node<'t>> {
         self.node().filter(|node| node.kind == kind)
     }
 
     /// The values of a list; nothing for anything else.
-    pub fn items(&self) -> &[Value] {
+    pub fn items(&self) -> &'t [Value<'t>] {
         match self {
             Value::List(items) => items,
             _ => &[],
@@ -76,7 +78,7 @@ impl Value {
     }
 
     /// The text of a `String` node (an identifier of a name list) or of a plain string.
-    pub fn name(&self) -> Option<&str> {
+    pub fn name(&self) -> Option<&'t str> {
         match self {
             Value::Str(text) => Some(text),
             Value::Node(node) if node.kind == "String" => Some(node.str("sval")),
@@ -85,9 +87,9 @@ impl Value {
     }
 }
 
-impl Node {
+impl<'t> Node<'t> {
     /// A field by name; `Value::None` when it is at its default.
-    pub fn get(&self, field: &'static str) -> &Value {
+    pub fn get(&self, field: &'static str) -> &'t Value<'t> {
         #[cfg(test)]
         names::asked(self.kind, field);
         self.fields
@@ -97,7 +99,7 @@ impl Node {
     }
 
     /// A string field, "" when absent.
-    pub fn str(&self, field: &'static str) -> &str {
+    pub fn str(&self, field: &'static str) -> &'t str {
         match self.get(field) {
             Value::Str(text) => text,
             _ => "",
@@ -118,17 +120,17 @@ impl Node {
     }
 
     /// A list, empty when absent.
-    pub fn list(&self, field: &'static str) -> &[Value] {
+    pub fn list(&self, field: &'static str) -> &'t [Value<'t>] {
         self.get(field).items()
     }
 
     /// A node, if there is one.
-    pub fn node(&self, field: &'static str) -> Option<&Node> {
+    pub fn node(&self, field: &'static str) -> Option<&'t Node<'t>> {
         self.get(field).node()
     }
 
     /// The identifiers of a name list (`schema.name` is two).
-    pub fn names(&self, field: &'static str) -> Vec<&str> {
+    pub fn names(&self, field: &'static str) -> Vec<&'t str> {
         self.list(field).iter().filter_map(Value::name).collect()
     }
 }

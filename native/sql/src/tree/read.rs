@@ -1,5 +1,7 @@
 //! From the items of the C side to nodes.
 
+use bumpalo::Bump;
+
 use super::{Literal, Node, Value};
 use crate::ffi::{Item, kind};
 
@@ -8,28 +10,31 @@ use crate::ffi::{Item, kind};
 pub struct Unreadable;
 
 /// A statement with its span as the parser gives it.
-pub struct RawStatement {
+pub struct RawStatement<'t> {
     /// The statement.
-    pub node: Node,
+    pub node: &'t Node<'t>,
     /// Byte position in the text.
     pub start: usize,
     /// Its length; 0 when it ends with the text.
     pub length: usize,
 }
 
-/// The statements of a text.
+/// The statements of a text, with all that they hold in `arena`.
 ///
 /// # Errors
 /// See [`Unreadable`].
-pub fn statements(items: &[Item]) -> Result<Vec<RawStatement>, Unreadable> {
-    let mut reader = Reader(items.iter());
+pub fn statements<'t>(items: &[Item], arena: &'t Bump) -> Result<Vec<RawStatement<'t>>, Unreadable> {
+    let mut reader = Reader {
+        items: items.iter(),
+        arena,
+    };
     let mut statements = Vec::with_capacity(1);
-    while let Some(item) = reader.0.next() {
+    while let Some(item) = reader.items.next() {
         let (kind::STATEMENT, Value::Node(node)) = (item.kind, reader.value()?.1) else {
             return Err(Unreadable);
         };
         statements.push(RawStatement {
-            node: *node,
+            node,
             start: usize::try_from(item.number).unwrap_or(0),
             length: item.length as usize,
         });
@@ -37,32 +42,28 @@ pub fn statements(items: &[Item]) -> Result<Vec<RawStatement>, Unreadable> {
     Ok(statements)
 }
 
-struct Reader<'tree>(std::slice::Iter<'tree, Item>);
+struct Reader<'items, 't> {
+    items: std::slice::Iter<'items, Item>,
+    arena: &'t Bump,
+}
 
-impl Reader<'_> {
+impl<'t> Reader<'_, 't> {
     /// The next value with the field that holds it.
-    fn value(&mut self) -> Result<(&'static str, Value), Unreadable> {
-        let item = self.0.next().ok_or(Unreadable)?;
-        let text = || item.text().map(Box::from).ok_or(Unreadable);
+    fn value(&mut self) -> Result<(&'static str, Value<'t>), Unreadable> {
+        let arena = self.arena;
+        let item = self.items.next().ok_or(Unreadable)?;
+        let text = || item.text().map(|text| &*arena.alloc_str(text)).ok_or(Unreadable);
         let value = match item.kind {
             kind::NODE => {
                 let count = self.count(item)?;
-                let mut fields = Vec::with_capacity(count);
-                for _ in 0..count {
-                    fields.push(self.value()?);
-                }
-                Value::Node(Box::new(Node {
+                Value::Node(arena.alloc(Node {
                     kind: item.node_kind().ok_or(Unreadable)?,
-                    fields,
+                    fields: arena.alloc_slice_try_fill_with(count, |_| self.value())?,
                 }))
             }
             kind::LIST => {
                 let count = self.count(item)?;
-                let mut items = Vec::with_capacity(count);
-                for _ in 0..count {
-                    items.push(self.value()?.1);
-                }
-                Value::List(items)
+                Value::List(arena.alloc_slice_try_fill_with(count, |_| self.value().map(|(_, value)| value))?)
             }
             kind::NULL => Value::None,
             kind::INTEGER => Value::Int(item.number),
@@ -83,7 +84,7 @@ impl Reader<'_> {
     fn count(&self, item: &Item) -> Result<usize, Unreadable> {
         usize::try_from(item.number)
             .ok()
-            .filter(|count| *count <= self.0.len())
+            .filter(|count| *count <= self.items.len())
             .ok_or(Unreadable)
     }
 }
