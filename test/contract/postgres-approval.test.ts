@@ -349,7 +349,10 @@ test('who says no reason is told how to give one, waiting or to send it again', 
   wire.send(query('delete from tasks where id = 15'));
   const { id, question } = await approvals.nextQuestion(known);
   assert.equal(question.reason, '');
-  assert.match((await wire.next()).error['H'] ?? '', /options='-c sluice\.reason=/);
+  assert.match(
+    (await wire.next()).error['H'] ?? '',
+    /SET sluice\.reason = '\.\.\.' before it, or connect with options='-c sluice\.reason=/,
+  );
   await approvals.decide(id, grace, 'deny', '');
   await wire.cycle();
   await wire.query('begin');
@@ -357,6 +360,73 @@ test('who says no reason is told how to give one, waiting or to send it again', 
   await wire.end();
   const start = await stage.recorded((line) => line.sid === question.sid && line.type === 'session' && line['event'] === 'start');
   assert.ok(!('reason' in start));
+});
+
+/** What approvers are told the next deletion is for; it is denied. */
+async function reasonOfNext(wire: Wire, text = 'delete from tasks where id = 16'): Promise<string> {
+  const known = approvals.size;
+  wire.send(query(text));
+  const { id, question } = await approvals.nextQuestion(known);
+  await approvals.decide(id, grace, 'deny', '');
+  await wire.cycle();
+  return question.reason;
+}
+
+test('SET sluice.reason says why from then on, masked and in one line, and RESET goes back', async () => {
+  const wire = await connect({ parameters: { options: '-c sluice.reason=at\\ start' } });
+  assert.deepEqual((await wire.query("set sluice.reason = e'OPS-13 for\\n4111111111111111'")).tags, ['SET']);
+  assert.match(await reasonOfNext(wire), /^OPS-13 for \*+1111$/);
+  // The server has it as it was given, and nobody sees that in clear.
+  assert.match((await wire.query('show sluice.reason')).rows[0]?.[0] ?? '', /^OPS-13 for\n\*+1111$/);
+  await wire.query(`set session sluice.reason to '${'\u{1f4b3}'.repeat(501)}'`);
+  assert.equal(await reasonOfNext(wire), '\u{1f4b3}'.repeat(500));
+  await wire.query("select 1; set sluice.reason = 'the last'; select 2");
+  assert.equal(await reasonOfNext(wire), 'the last');
+  for (const back of ['reset sluice.reason', 'set sluice.reason to default', 'reset all', 'discard all']) {
+    await wire.query("set sluice.reason = 'another'");
+    assert.equal(await reasonOfNext(wire), 'another');
+    assert.deepEqual((await wire.query(back)).errors, []);
+    assert.equal(await reasonOfNext(wire), 'at start', back);
+  }
+  await wire.end();
+  assert.doesNotMatch(JSON.stringify(stage.record()), /4111111111111111/);
+});
+
+test('only a SET of the session that has succeeded says why', async () => {
+  const wire = await connect();
+  await wire.query("set sluice.reason = 'first'");
+  await wire.query('begin');
+  await wire.query("set local sluice.reason = 'local'");
+  await wire.query('commit');
+  assert.equal(await reasonOfNext(wire), 'first');
+  // Denied for the setting beside it; refused by the server; not reached.
+  assert.equal((await wire.query("set sluice.reason = 'second'; set client_encoding = 'latin1'")).errors[0]?.['C'], '42501');
+  await wire.query('begin');
+  await wire.query('select 1/0');
+  assert.equal((await wire.query("set sluice.reason = 'third'")).errors[0]?.['C'], '25P02');
+  await wire.query('rollback');
+  assert.equal((await wire.query("select 1/0; set sluice.reason = 'fourth'")).errors[0]?.['C'], '22012');
+  await wire.query("set application_name = 'sluice.reason'");
+  assert.equal(await reasonOfNext(wire), 'first');
+  // Other plans and what was declared go, what it is for does not.
+  await wire.query('discard plans');
+  assert.equal(await reasonOfNext(wire), 'first');
+  await wire.end();
+});
+
+test('SET sluice.reason by the extended protocol: when it is executed, and as often', async () => {
+  const wire = await connect();
+  wire.send(parse({ name: 'why', text: "set sluice.reason = 'extended'" }), bind({ statement: 'why' }), sync());
+  await wire.cycle();
+  assert.equal(await reasonOfNext(wire), '');
+  wire.send(bind({ statement: 'why' }), execute(), sync());
+  await wire.cycle();
+  assert.equal(await reasonOfNext(wire), 'extended');
+  await wire.query('reset sluice.reason');
+  wire.send(bind({ statement: 'why' }), execute(), sync());
+  await wire.cycle();
+  assert.equal(await reasonOfNext(wire), 'extended');
+  await wire.end();
 });
 
 test('PREPARE by SQL passes; EXECUTE asks with the text and its values', async () => {

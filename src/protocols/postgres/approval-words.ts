@@ -100,7 +100,9 @@ const decideAt = ({ approval, url }: PendingApproval): string =>
 
 /** Approvers like to know why. */
 const askForReason = ({ approval }: PendingApproval): string =>
-  approval.reason === '' ? " To say why, connect with options='-c sluice.reason=...' (a blank in it is written as \\ and a blank)." : '';
+  approval.reason === ''
+    ? " To say why, SET sluice.reason = '...' before it, or connect with options='-c sluice.reason=...' (a blank in it is written as \\ and a blank)."
+    : '';
 
 function duration(ms: number): string {
   const seconds = Math.round(ms / 1000);

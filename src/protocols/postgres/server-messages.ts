@@ -351,6 +351,10 @@ export class ServerMessages {
     if (op) op.tag = bytes.toString('latin1', at + 5, end - 1);
     op?.budget?.complete(op.tag);
     const classified = this.#classifiedOf(head);
+    if (classified?.settings === true && op) {
+      const statement = classified.statements[this.#statementIndex];
+      if (statement !== undefined) this.#state.noteReason(statement, op.tag);
+    }
     if (classified?.ddl === true) this.#state.changedCatalog = true;
     if (classified?.statements.some((statement) => DEFINES.has(statement.kind)) === true) {
       this.#state.definedInTransaction = true;

@@ -9,6 +9,7 @@ import type { Catalog, CatalogSnapshot } from './catalog.ts';
 import type { Classified, Classifier } from './classifier.ts';
 import type { PgOperation } from './operation.ts';
 import { ReplyQueue } from './replies.ts';
+import { REASON, reasonSetBy } from './settings.ts';
 import { NameTable, type Portal, type Statement } from './statements.ts';
 
 /** Decisions hold for whole minutes at least: to look this often is soon enough. */
@@ -33,8 +34,9 @@ export class SessionState {
   readonly parameters: Map<string, string>;
   /** What the client asked for: a driver that cannot wait is told to send it again once approved. */
   readonly approvalMode: ApprovalMode;
-  /** What the session is for, masked; '' when the client did not say. */
-  readonly reason: string;
+  /** What the session is for, masked; '' when the client did not say. It may say so later. */
+  reason: string;
+  readonly #reasonAtStart: string;
   readonly #classifierNow: () => Classifier;
   #classifier: Classifier;
   #classifierOf: PolicyEngine;
@@ -121,6 +123,7 @@ export class SessionState {
     this.parameters = new Map(options.parameters);
     this.approvalMode = options.approvalMode;
     this.reason = options.reason;
+    this.#reasonAtStart = options.reason;
     this.pathAtStart = options.pathAtStart ?? '';
     this.#classifierNow = options.classifier;
     this.#classifier = options.classifier();
@@ -150,11 +153,17 @@ export class SessionState {
     if (this.parameters.has('search_path')) return;
     const catalog = this.snapshot();
     const changes = (one: StatementInfo): boolean =>
-      MOVES_PATH.has(one.kind) ||
+      (MOVES_PATH.has(one.kind) && one.settings[0]?.name !== REASON) ||
       one.dynamicSettings ||
       one.settings.some(({ name }) => PATH_SETTINGS.has(name)) ||
       one.functions.some((name) => catalog.isUserFunction(name));
     if (statements.some(changes)) this.pathChanges++;
+  }
+
+  /** A statement that can change settings has completed: what the session is for may be one of them. */
+  noteReason(statement: StatementInfo, tag: string): void {
+    const reason = reasonSetBy(statement, tag, this.#reasonAtStart);
+    if (reason !== null) this.reason = reason === this.#reasonAtStart ? reason : this.services.masker.string(reason);
   }
 
   /** The client ends its sync group, and with it what the server holds for it. */

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { keepsPinned, settingFromView, startupSettings } from './settings.ts';
+import { analyzeSql } from '../../../native/binding/index.js';
+import type { StatementInfo } from './analysis.ts';
+import { keepsPinned, reasonSetBy, settingFromView, startupSettings } from './settings.ts';
 
 const settings = (parameters: Record<string, string>): ReturnType<typeof startupSettings> =>
   startupSettings(new Map(Object.entries(parameters)));
@@ -85,4 +87,30 @@ test('a reason is one line of up to 500 characters, with blanks quoted by backsl
   assert.equal(reason(`-c sluice.reason=${'\u{1f4b3}'.repeat(500)}`), '\u{1f4b3}'.repeat(500));
   assert.equal(reason(`-c sluice.reason=${'x'.repeat(501)}`), null);
   assert.equal(reason('-c lock_timeout=5'), '');
+});
+
+test('what a session is for follows SET, RESET and DISCARD ALL, and nothing else', () => {
+  const after = (text: string, tag: string): string | null => {
+    const bytes = Buffer.from(text);
+    const [statement] = (JSON.parse(analyzeSql(bytes, 0, bytes.length)) as { statements: StatementInfo[] }).statements;
+    return statement === undefined ? null : reasonSetBy(statement, tag, 'at start');
+  };
+  assert.equal(after("set sluice.reason = 'OPS-12\n fix'", 'SET'), 'OPS-12 fix');
+  assert.equal(after('set "Sluice".reason to ops', 'SET'), 'ops');
+  assert.equal(after(`set sluice.reason = '${'\u{1f4b3}'.repeat(600)}'`, 'SET'), '\u{1f4b3}'.repeat(500));
+  assert.equal(after('set sluice.reason to default', 'SET'), 'at start');
+  assert.equal(after('reset sluice.reason', 'RESET'), 'at start');
+  assert.equal(after('reset all', 'RESET'), 'at start');
+  assert.equal(after('discard all', 'DISCARD ALL'), 'at start');
+  for (const [text, tag] of [
+    ["set local sluice.reason = 'x'", 'SET'],
+    ['set sluice.reason from current', 'SET'],
+    ["set sluice.reasons = 'x'", 'SET'],
+    ['reset search_path', 'RESET'],
+    ['discard plans', 'DISCARD PLANS'],
+    ["select set_config('sluice.reason', 'x', false)", 'SELECT 1'],
+    ["alter role ada set sluice.reason = 'x'", 'ALTER ROLE'],
+  ] as const) {
+    assert.equal(after(text, tag), null, text);
+  }
 });

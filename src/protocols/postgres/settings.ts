@@ -1,3 +1,5 @@
+import type { StatementInfo } from './analysis.ts';
+
 /**
  * Run-time settings that are part of the security of the parse: the server's lexer must read a statement as ours did.
  * They are pinned at start-up, may not be changed, and a ParameterStatus with another value ends the session.
@@ -50,10 +52,29 @@ export interface OwnSettings {
   readonly reason: string;
 }
 
+/** The one of them that can be SET later as well, on the server, which knows nothing of it. */
+export const REASON = 'sluice.reason';
 /** As many characters as a reason may have. */
 const MAX_REASON = 500;
 /** Line ends, controls, what has no width and what reorders: a reason is one line wherever it is shown, and reads as it was written. */
 const NOT_IN_A_LINE = /[\s\p{Cc}\p{Cf}\p{Cs}\p{Default_Ignorable_Code_Point}]+/gu;
+
+/** A reason as one line; as long as it was given. */
+const oneLine = (value: string): string => value.replaceAll(NOT_IN_A_LINE, ' ').trim();
+
+/**
+ * What a session is for after a statement that can change its settings has completed; null: the same as before.
+ * @param tag of its completion. @param atStart what its start-up option said.
+ */
+export function reasonSetBy({ kind, settings }: StatementInfo, tag: string, atStart: string): string | null {
+  // Pools clean a connection so before they give it to somebody else.
+  if (tag === 'DISCARD ALL') return atStart;
+  const setting = settings[0];
+  if (kind === 'reset') return setting?.name === REASON || setting?.name === 'all' ? atStart : null;
+  if (kind !== 'set' || setting?.name !== REASON || setting.local || setting.value === null) return null;
+  // DEFAULT has no value.
+  return setting.value === '' ? atStart : [...oneLine(setting.value)].slice(0, MAX_REASON).join('');
+}
 
 const OWN_SETTINGS: { readonly [name: string]: readonly [field: 'approval' | 'auth', ...values: readonly string[]] } = {
   'sluice.approval': ['approval', 'wait', 'retry'],
@@ -93,9 +114,9 @@ export function startupSettings(parameters: ReadonlyMap<string, string>): Startu
       const [field, ...values] = ours;
       if (!values.includes(value)) return { ok: false, message: `"${name}" takes ${values.join(' or ')}, not "${value}"` };
       own = { ...own, [field]: value };
-    } else if (name === 'sluice.reason') {
-      const reason = value.replaceAll(NOT_IN_A_LINE, ' ').trim();
-      if ([...reason].length > MAX_REASON) return { ok: false, message: `"sluice.reason" takes up to ${MAX_REASON} characters` };
+    } else if (name === REASON) {
+      const reason = oneLine(value);
+      if ([...reason].length > MAX_REASON) return { ok: false, message: `"${REASON}" takes up to ${MAX_REASON} characters` };
       own = { ...own, reason };
     } else if (name === 'application_name') applicationName = value;
     else if (PINNED_SETTINGS.has(name)) {
