@@ -112,3 +112,13 @@ test('a clock that is put forward ends them within seconds, which their timer al
   assert.equal((await session.ended).code, 'grant_expired');
   grants.close();
 });
+
+test('an older answer of the store does not bring back what has ended', () => {
+  const { grants, row } = setUp();
+  const active = row('one', 1_000);
+  grants.set('one', active);
+  grants.set('one', { ...active, state: 'revoked' });
+  grants.set('one', active);
+  grants.replace([active]);
+  assert.deepEqual(grants.groupsOf(ada), []);
+});

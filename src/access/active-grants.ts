@@ -15,6 +15,8 @@ interface Active {
 
 /** Timers know nothing of a clock that was put forward, or of a machine that slept: so the time is looked at this often, ms. */
 const LOOK_MS = 5_000;
+/** Grants whose end is remembered. */
+const MAX_ENDED = 10_000;
 
 export interface ActiveGrantsOptions {
   readonly live: Pick<LiveSessions, 'list'>;
@@ -28,6 +30,8 @@ export interface ActiveGrantsOptions {
 export class ActiveGrants {
   readonly #options: ActiveGrantsOptions;
   readonly #grants = new Map<string, Active>();
+  /** What has ended stays so: an answer of the store that is older must not bring it back. */
+  readonly #ended = new Set<string>();
   #forgetTimer: () => void = () => {};
 
   constructor(options: ActiveGrantsOptions) {
@@ -46,7 +50,9 @@ export class ActiveGrants {
   /** Takes over what the store says of one grant; null: it has none of that id. */
   set(id: string, row: Pick<GrantRow, 'state' | 'user_issuer' | 'user_subject' | 'resource' | 'role' | 'expires_at'> | null): void {
     const known = this.#grants.has(id);
+    if (row !== null && row.state !== 'active' && row.state !== 'pending') this.#remember(id);
     if (row?.state === 'active' && row.expires_at !== null) {
+      if (this.#ended.has(id)) return;
       this.#grants.set(id, {
         id,
         issuer: row.user_issuer,
@@ -76,6 +82,12 @@ export class ActiveGrants {
   close(): void {
     this.#forgetTimer();
     this.#grants.clear();
+  }
+
+  #remember(id: string): void {
+    this.#ended.add(id);
+    const [oldest] = this.#ended;
+    if (this.#ended.size > MAX_ENDED && oldest !== undefined) this.#ended.delete(oldest);
   }
 
   #arm(): void {

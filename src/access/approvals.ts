@@ -115,7 +115,7 @@ export class StoreApprovals implements Approvals {
       if (row.state !== 'pending') throw refusal('approval_decided', `the request is ${row.state} already`);
       if (row.expires_at !== null && row.expires_at <= at) throw refusal('approval_decided', 'the time to decide has run out');
       const before = (await votesOf(db, 'approval_votes', [id])).get(id) ?? [];
-      const vote = castVote('approval', row, before, { by, groups, decision, reason, at });
+      const vote = await castVote(db, 'approval', row, before, { by, groups, decision, reason, at });
       await db.insertInto('approval_votes').values(voteRow(vote)).execute();
       const votes = [...before, vote];
       const state = decision === 'deny' ? 'denied' : approved(row.approvers, votes) ? 'approved' : 'pending';

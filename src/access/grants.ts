@@ -5,6 +5,7 @@ import type { Store } from '../store/model.ts';
 import { ActiveGrants } from './active-grants.ts';
 import { newRequestId } from './approval-rows.ts';
 import type { AccessLog, Audit } from './audit.ts';
+import { refuseTooMany } from './grant-limits.ts';
 import { grantsWithVotes, grantView } from './grant-rows.ts';
 import type { Grant, Grants, LiveSession, LiveSessions } from './model.ts';
 import type { Schedule } from './schedule.ts';
@@ -53,29 +54,32 @@ export class StoreGrants implements Grants {
     const { state, approvers, policies } = this.#decision(by, wanted);
     const at = now();
     const active = state === 'active';
-    const row = await store.db
-      .insertInto('grants')
-      .values({
-        id: newRequestId(),
-        state,
-        user_name: by.name,
-        user_issuer: by.issuer,
-        user_subject: by.subject,
-        resource: wanted.resource,
-        role: wanted.role,
-        seconds: wanted.seconds,
-        reason: wanted.reason,
-        ticket: wanted.ticket,
-        break_glass: wanted.breakGlass,
-        approvers: JSON.stringify(approvers),
-        created_at: at,
-        starts_at: active ? at : null,
-        // A request lapses once it is older than any grant may be.
-        expires_at: at + (active ? wanted.seconds : config.access.grants.maxSeconds) * 1000,
-        last_used_at: null,
-      })
-      .returningAll()
-      .executeTakeFirstOrThrow();
+    const row = await store.transaction(async (db) => {
+      await refuseTooMany(db, by, wanted);
+      return db
+        .insertInto('grants')
+        .values({
+          id: newRequestId(),
+          state,
+          user_name: by.name,
+          user_issuer: by.issuer,
+          user_subject: by.subject,
+          resource: wanted.resource,
+          role: wanted.role,
+          seconds: wanted.seconds,
+          reason: wanted.reason,
+          ticket: wanted.ticket,
+          break_glass: wanted.breakGlass,
+          approvers: JSON.stringify(approvers),
+          created_at: at,
+          starts_at: active ? at : null,
+          // A request lapses once it is older than any grant may be.
+          expires_at: at + (active ? wanted.seconds : config.access.grants.maxSeconds) * 1000,
+          last_used_at: null,
+        })
+        .returningAll()
+        .executeTakeFirstOrThrow();
+    });
     const grant = grantView(row, []);
     const { resource, role, seconds, reason, ticket, breakGlass, user } = grant;
     const members = { user, resource, role, seconds, reason, ticket, breakGlass, approvers, policies, state };
@@ -101,7 +105,7 @@ export class StoreGrants implements Grants {
       if (row.state === 'pending' && row.expires_at !== null && row.expires_at <= at)
         throw refusal('grant_decided', 'the time to decide has run out');
       const requester = { name: row.user_name, issuer: row.user_issuer, subject: row.user_subject };
-      const vote = castVote('grant', { id, requester, approvers: row.approvers }, before, { by, groups, decision, reason, at });
+      const vote = await castVote(db, 'grant', { id, requester, approvers: row.approvers }, before, { by, groups, decision, reason, at });
       await db.insertInto('grant_votes').values(voteRow(vote)).execute();
       const votes = [...before, vote];
       const state = stateAfter(row, decision, approved(row.approvers, votes));

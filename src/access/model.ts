@@ -101,8 +101,8 @@ export interface Approvals {
   /** For `retry`: takes an approved request for exactly this operation, session's principal, resource and account; once. Null when there is none. */
   claim(question: ApprovalQuestion): Promise<ApprovalOutcome | null>;
   /**
-   * Throws GatewayError: `approval_unknown`, `approval_decided`, `approval_own` (a requester never decides), `approval_not_yours` (in none
-   * of the groups), `approval_voted`.
+   * Throws GatewayError: `approval_unknown`, `approval_decided`, `person_required` (no service decides), `approval_own` (a requester never
+   * decides, nor whoever made a key of the service that asks), `approval_not_yours` (in none of the groups), `approval_voted`.
    */
   decide(id: string, by: Principal, decision: 'approve' | 'deny', reason: string, rowBudget?: number): Promise<Approval>;
   get(id: string): Promise<Approval | null>;
@@ -135,6 +135,10 @@ export interface Grant {
 }
 
 export interface Grants {
+  /**
+   * Throws GatewayError `grant_resource`, `grant_role`, `grant_seconds`, `grant_reason`, `grant_denied`, `grant_too_many` (undecided at once),
+   * `grant_unconfirmed` (by break-glass, while earlier ones await those who confirm them).
+   */
   request(by: Principal, wanted: Pick<Grant, 'resource' | 'role' | 'seconds' | 'reason' | 'ticket' | 'breakGlass'>): Promise<Grant>;
   /** Errors as of Approvals.decide, with `grant_` for `approval_`. */
   decide(id: string, by: Principal, decision: 'approve' | 'deny', reason: string): Promise<Grant>;

@@ -1,5 +1,6 @@
 import type { Insertable, Kysely, Selectable } from 'kysely';
 import { GatewayError } from '../errors.ts';
+import { SERVICE_KEY_ISSUER } from '../identity/service-keys.ts';
 import type { ApproverGroup, Principal } from '../policy/model.ts';
 import type { ControlSchema, VoteTable } from '../store/schema.ts';
 import type { ApprovalVote } from './model.ts';
@@ -20,8 +21,12 @@ export function samePerson(a: Subject, b: Subject): boolean {
   return a.name === b.name || (a.issuer === b.issuer && a.subject === b.subject);
 }
 
-/** A vote of a principal who may give one. Throws GatewayError `<kind>_own`, `<kind>_not_yours`, `<kind>_voted`. */
-export function castVote(
+/**
+ * A vote of a principal who may give one. Throws GatewayError `person_required`, `<kind>_own`, `<kind>_not_yours`, `<kind>_voted`. Asked
+ * here as well as by whoever takes the decision from outside: no way to it may come past this.
+ */
+export async function castVote(
+  db: Kysely<ControlSchema>,
   kind: Kind,
   request: { readonly id: string; readonly requester: Subject; readonly approvers: readonly ApproverGroup[] },
   votes: readonly Selectable<VoteTable>[],
@@ -32,9 +37,12 @@ export function castVote(
     readonly reason: string;
     readonly at: number;
   },
-): Selectable<VoteTable> {
+): Promise<Selectable<VoteTable>> {
   const { by } = vote;
-  if (samePerson(by, request.requester)) throw refusal(`${kind}_own`, 'nobody decides on a request of their own');
+  // A service's key can be made and held by whoever asked, who would then decide for himself.
+  if (by.kind !== 'user') throw refusal('person_required', 'only people decide on requests', 'log in as yourself');
+  if (samePerson(by, request.requester) || (await madeKeyOf(db, by, request.requester)))
+    throw refusal(`${kind}_own`, 'nobody decides on a request of their own, nor of a service whose key they made');
   const groups = request.approvers.map(({ group }) => group).filter((group) => vote.groups.includes(group));
   if (groups.length === 0)
     throw refusal(
@@ -54,6 +62,19 @@ export function castVote(
     reason: vote.reason.slice(0, MAX_REASON),
     at: vote.at,
   };
+}
+
+/** Whether somebody made a key of the service that asks: who made it may hold it, and be the one who asked. */
+async function madeKeyOf(db: Kysely<ControlSchema>, by: Principal, requester: Subject): Promise<boolean> {
+  if (requester.issuer !== SERVICE_KEY_ISSUER) return false;
+  const made = await db
+    .selectFrom('service_keys')
+    .select('id')
+    .where('service', '=', requester.name)
+    .where('created_by', '=', by.name)
+    .limit(1)
+    .executeTakeFirst();
+  return made !== undefined;
 }
 
 /** Whether every group has as many approvals as it needs. One person counts for each group they are in. */

@@ -86,6 +86,8 @@ const statuses: Readonly<Record<string, number>> = {
   approval_too_many: 429,
   grant_not_yours: 403,
   grant_denied: 403,
+  grant_too_many: 429,
+  grant_unconfirmed: 409,
   grant_resource: 404,
   grant_role: 404,
   name_taken: 409,

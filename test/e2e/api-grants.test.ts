@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { chooseAccount } from '../../src/access/accounts.ts';
+import { MAX_PENDING_GRANTS } from '../../src/access/grant-limits.ts';
 import type { Grant } from '../../src/access/model.ts';
 import { loadPolicies } from '../../src/policy/engine.ts';
 import type { Principal } from '../../src/policy/model.ts';
@@ -218,4 +219,18 @@ test('errors of grants have statuses that say whose fault it is', async () => {
   assert.deepEqual([refused.status, (refused.body as { error: { code: string } }).error.code], [403, 'grant_denied']);
   const list = await stage.call('GET', '/api/v1/policy', { token });
   assert.match(list.text, /no policy permits policy\.read on the gateway/);
+});
+
+test('how much one person may ask for is bounded, and the error says what to do', async () => {
+  const token = stage.token('nora', ['developers']);
+  const json = { resource: 'payments', role: 'owner', seconds: 60, reason: 'now' };
+  const glass = { ...json, breakGlass: true };
+  assert.equal((await stage.call('POST', '/api/v1/grants', { token, json: glass })).status, 201);
+  const again = await stage.call('POST', '/api/v1/grants', { token, json: glass });
+  const { error } = again.body as { error: { code: string; hint: string } };
+  assert.deepEqual([again.status, error.code], [409, 'grant_unconfirmed']);
+  assert.match(error.hint, /confirmed by dba/);
+  for (let i = 0; i < MAX_PENDING_GRANTS; i++) assert.equal((await stage.call('POST', '/api/v1/grants', { token, json })).status, 201);
+  const flood = await stage.call('POST', '/api/v1/grants', { token, json });
+  assert.deepEqual([flood.status, (flood.body as { error: { code: string } }).error.code], [429, 'grant_too_many']);
 });

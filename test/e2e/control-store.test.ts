@@ -269,6 +269,8 @@ for (const kind of ['embedded', 'shared'] as const) {
       clock.advance(600_000);
       await gateway.event(({ detail }) => detail['id'] === second.id && detail['event'] === 'expired');
       assert.equal((await access.grants.decide(second.id, bob, 'approve', 'late')).votes.length, 1, 'also when it is over');
+      await assert.rejects(access.grants.request(oncall, wanted), refusedWith('grant_unconfirmed'));
+      await access.grants.decide(second.id, eve, 'approve', 'late');
       const third = await access.grants.request(oncall, wanted);
       assert.equal((await access.grants.decide(third.id, bob, 'deny', 'no outage')).state, 'revoked');
       assert.deepEqual(access.grants.groupsOf(oncall), []);
