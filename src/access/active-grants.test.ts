@@ -35,6 +35,7 @@ function setUp(): {
     starts_at: 0,
     expires_at: clock.now() + ms,
     last_used_at: null,
+    ended: null,
   });
   return { clock, live, grants, expired, row };
 }

@@ -24,6 +24,7 @@ export function grantView(row: GrantRow, votes: readonly Selectable<VoteTable>[]
     startsAt: row.starts_at,
     expiresAt: row.expires_at,
     lastUsedAt: row.last_used_at,
+    ended: row.ended ?? null,
   };
 }
 

@@ -131,14 +131,16 @@ export class StoreGrants implements Grants {
   }
 
   async revoke(id: string, by: Principal, reason: string): Promise<Grant> {
-    const { store, audit } = this.#options;
+    const { store, audit, now } = this.#options;
     audit.check();
     const grant = await this.get(id);
     if (grant === null) throw refusal('grant_unknown', 'there is no such grant');
     const to = grant.state === 'pending' ? 'cancelled' : 'revoked';
+    const why = reason.slice(0, MAX_TEXT);
+    const ended = { by: by.name, issuer: by.issuer, reason: why, at: now() };
     const row = await store.db
       .updateTable('grants')
-      .set({ state: to })
+      .set({ state: to, ended: JSON.stringify(ended) })
       .where('id', '=', id)
       .where('state', '=', to === 'cancelled' ? 'pending' : 'active')
       .returningAll()
@@ -147,26 +149,26 @@ export class StoreGrants implements Grants {
     const who = { name: by.name, issuer: by.issuer, subject: by.subject };
     // At once: what follows may wait for a disk or a network.
     this.#active.set(id, row);
-    const why = reason.slice(0, MAX_TEXT);
     this.#note(grant, to, { by: who, reason: why, own: samePerson(by, grant.user) }, { by: by.name, reason: why });
     await audit.recorded();
     await this.#tell(id);
-    return { ...grant, state: to };
+    return { ...grant, state: to, ended };
   }
 
   /** Ends for good all that a user has or asks for. */
-  async revokeUser(name: string, issuer: string, by: { readonly name: string }, reason: string): Promise<void> {
-    const { store, audit } = this.#options;
+  async revokeUser(name: string, issuer: string, by: { readonly name: string; readonly issuer?: string }, reason: string): Promise<void> {
+    const { store, audit, now } = this.#options;
+    const why = reason.slice(0, MAX_TEXT);
+    const ended = { by: by.name, issuer: by.issuer ?? '', reason: why, at: now() };
     const rows = await store.db
       .updateTable('grants')
-      .set({ state: 'revoked' })
+      .set({ state: 'revoked', ended: JSON.stringify(ended) })
       .where('user_name', '=', name)
       .where('user_issuer', '=', issuer)
       .where('state', 'in', ['pending', 'active'])
       .returningAll()
       .execute();
     for (const row of rows) this.#active.set(row.id, row);
-    const why = reason.slice(0, MAX_TEXT);
     for (const row of rows) this.#note(grantView(row, []), 'revoked', { by, reason: why, own: false }, { by: by.name, reason: why });
     await audit.recorded();
     for (const { id } of rows) await this.#tell(id);

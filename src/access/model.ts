@@ -132,6 +132,15 @@ export interface Grant {
   /** Of a pending one: when the request lapses. */
   readonly expiresAt: number | null;
   readonly lastUsedAt: number | null;
+  /** Who revoked it or took the request back, and why; null: nobody. A vote that ended it is among the votes. */
+  readonly ended: {
+    readonly by: string;
+    /** '' where the identity provider ended it. */
+    readonly issuer: string;
+    readonly reason: string;
+    /** ms since the epoch. */
+    readonly at: number;
+  } | null;
 }
 
 export interface Grants {

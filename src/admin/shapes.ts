@@ -58,6 +58,7 @@ export const grantSchema: Schema = object({
   startsAt: timeOrNull,
   expiresAt: timeOrNull,
   lastUsedAt: timeOrNull,
+  ended: { ...object({ by: string, issuer: string, reason: string, at: time }), type: ['object', 'null'] },
 });
 
 export const liveSessionSchema: Schema = object({

@@ -14,7 +14,7 @@ import {
 } from './commands/credentials.ts';
 import { explain } from './commands/explain.ts';
 import { gateway } from './commands/gateway.ts';
-import { grantsApprove, grantsDeny, grantsList, grantsRevoke, request } from './commands/grants.ts';
+import { grantsApprove, grantsDeny, grantsList, grantsRevoke, grantsShow, request } from './commands/grants.ts';
 import { alerts, events, liveKill, liveList } from './commands/live.ts';
 import { login, logout, reachableList } from './commands/login.ts';
 import { sessionsList, sessionsReplay, sessionsShow } from './commands/sessions.ts';
@@ -45,6 +45,7 @@ const commands: readonly Command[] = [
   approvalsApprove,
   approvalsDeny,
   grantsList,
+  grantsShow,
   grantsApprove,
   grantsDeny,
   grantsRevoke,

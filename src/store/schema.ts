@@ -152,6 +152,16 @@ export interface GrantTable {
   starts_at: Milliseconds | null;
   expires_at: Milliseconds | null;
   last_used_at: Milliseconds | null;
+  /** Who revoked or cancelled it, and why. */
+  ended: ColumnType<GrantEnding | null, string | null | undefined, string | null>;
+}
+
+export interface GrantEnding {
+  readonly by: string;
+  /** '' where the identity provider ended it. */
+  readonly issuer: string;
+  readonly reason: string;
+  readonly at: number;
 }
 
 /** Processes that are up: each renews its own row. */

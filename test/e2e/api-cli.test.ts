@@ -153,6 +153,25 @@ test('a request waits for the decision of somebody else: 0 when it is yes, 3 whe
   assert.equal((JSON.parse(listed.out) as { ticket: string }).ticket, 'OPS-12');
 });
 
+test('who ended a grant and why is not who approved it and why', async () => {
+  const home = newHome();
+  const ask = ['request', 'payments', '--role', 'read-write', '--for', '2h', '--reason', 'a fix', '--json'];
+  const { id } = JSON.parse((await run(home, ask, as('gus', 'developers'))).out) as { id: string };
+  await run(home, ['grants', 'approve', id, '--reason', 'fine by me'], as('dana', 'dba'));
+  const revoked = await run(home, ['grants', 'revoke', id, '--reason', 'the fix is out'], as('root', 'admins'));
+  assert.match(revoked.out, /revoked by root: the fix is out/);
+  const shown = await run(home, ['grants', 'show', id], as('gus', 'developers'));
+  assert.equal(shown.code, 0, shown.err);
+  assert.match(shown.out, /^approve by dana for dba, \S+: fine by me\n\nrevoked by root, \S+: the fix is out$/m);
+  const listed = await run(home, ['grants', 'ls', '--json', '--user', 'gus'], as('gus', 'developers'));
+  const grant = JSON.parse(listed.out) as { ended: { by: string; issuer: string; reason: string } };
+  assert.deepEqual([grant.ended.by, grant.ended.issuer, grant.ended.reason], ['root', 'gw-1', 'the fix is out']);
+  const line = (await stage.record()).find((one) => one['grant'] === id && one['event'] === 'grant.revoked');
+  const by = line?.['by'] as { readonly name: string } | undefined;
+  assert.deepEqual([by?.name, line?.['reason']], ['root', 'the fix is out']);
+  assert.equal((await run(home, ['grants', 'show', 'none'], as('gus', 'developers'))).code, 1);
+});
+
 test('an interrupted wait leaves the request as it is', async () => {
   const home = newHome();
   const args = ['request', 'payments', '--role', 'read-write', '--for', '1h', '--reason', 'a fix', '--wait'];

@@ -113,7 +113,7 @@ test('break-glass over several resources has a bound as well', async () => {
   for (let i = 0; i < MAX_UNCONFIRMED; i++)
     await store.db
       .insertInto('grants')
-      .values({ ...row, approvers, id: `other-${i}`, resource: `other-${i}` })
+      .values({ ...row, approvers, ended: null, id: `other-${i}`, resource: `other-${i}` })
       .execute();
   await store.db.deleteFrom('grants').where('id', '=', id).execute();
   await assert.rejects(grants.request(otto, { ...wanted, breakGlass: true }), refusedWith('grant_unconfirmed'));

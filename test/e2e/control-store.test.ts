@@ -241,7 +241,9 @@ for (const kind of ['embedded', 'shared'] as const) {
       await access.grants.decide(id, bob, 'approve', '');
       const session = openSession('s-revoked', ada, [id]);
       const forget = live.add(session);
-      assert.equal((await access.grants.revoke(id, eve, 'enough')).state, 'revoked');
+      const revoked = await access.grants.revoke(id, eve, 'enough');
+      assert.deepEqual([revoked.state, revoked.ended], ['revoked', { by: 'eve', issuer: 'idp', reason: 'enough', at: clock.now() }]);
+      assert.deepEqual((await access.grants.get(id))?.ended, revoked.ended);
       assert.equal((await session.ended).code, 'grant_revoked');
       forget();
       assert.deepEqual(access.grants.groupsOf(ada), []);

@@ -97,6 +97,7 @@ ${problem === undefined ? null : html`<p role="alert" class="problem">${problem}
 ${grant.startsAt === null ? null : html`<dt>From</dt><dd>${when(grant.startsAt)}</dd>`}
 ${grant.expiresAt === null ? null : html`<dt>${state === 'pending' ? 'The request lapses' : 'Until'}</dt><dd>${when(grant.expiresAt)}</dd>`}
 <dt>Last use</dt><dd>${grant.lastUsedAt === null ? 'never' : when(grant.lastUsedAt)}</dd>
+${grant.ended === null ? null : html`<dt>${words[state]} by</dt><dd id="ended">${grant.ended.by}, ${when(grant.ended.at)}${grant.ended.reason === '' ? '' : `: ${grant.ended.reason}`}</dd>`}
 </dl>
 ${votesSection(grant.votes)}
 ${mayDecide === null ? null : mayDecide === true ? decisionForm(grant, csrf) : html`<p id="why-not">${mayDecide}</p>`}

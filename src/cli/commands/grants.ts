@@ -79,6 +79,21 @@ export const grantsList: Command = {
   },
 };
 
+export const grantsShow: Command = {
+  name: 'grants show',
+  summary: 'Shows one grant: who, what, for how long, why, who decided, and who ended it.',
+  usage: 'ID [--json]',
+  options: apiOptions,
+  details: apiDetails,
+  positionals: one,
+  async run(args: Arguments, io: Io): Promise<ExitCode> {
+    const grant = await apiOf(args, io).get<Grant>(`/api/v1/grants/${encodeURIComponent(args.words[0] ?? '')}`);
+    if (args.flag('json')) io.out(`${JSON.stringify(grant)}\n`);
+    else show(grant, io);
+    return 0;
+  },
+};
+
 export const grantsApprove: Command = change('approve', 'Approves a request, or confirms one that was taken by break-glass.');
 export const grantsDeny: Command = change('deny', 'Denies a request.');
 export const grantsRevoke: Command = change('revoke', 'Ends a grant and the sessions that stand on it.');
@@ -133,11 +148,38 @@ function end(grant: Grant, args: Arguments, io: Io): ExitCode {
 function say(grant: Grant, args: Arguments, io: Io): void {
   if (args.flag('json')) io.out(`${JSON.stringify(grant)}\n`);
   else {
-    const who = grant.votes.at(-1);
-    const by = who === undefined ? '' : ` by ${who.approver}${who.reason === '' ? '' : `: ${who.reason}`}`;
+    const last = grant.votes.at(-1);
+    const who = grant.ended ?? (last === undefined ? null : { by: last.approver, reason: last.reason });
+    const by = who === null ? '' : ` by ${who.by}${who.reason === '' ? '' : `: ${who.reason}`}`;
     const until = grant.state === 'active' ? `, until ${timeOf(grant.expiresAt)}` : '';
     io.out(`${visible(`${grant.id}  ${grant.state}${by}${until}  ${grant.resource}+${grant.role} for ${grant.user.name}`)}\n`);
   }
+}
+
+function show(grant: Grant, io: Io): void {
+  const { user, approvers, ended } = grant;
+  const asked = approvers.map(({ group, needed }) => (needed > 1 ? `${group} (${needed})` : group)).join(', ');
+  const lines: string[][] = [
+    ['grant', grant.id],
+    ['state', grant.breakGlass ? `${grant.state}, break-glass` : grant.state],
+    ['who', `${user.name} (${user.subject} of ${user.issuer})`],
+    ['role', `${grant.resource}+${grant.role}`],
+    ['for', `${grant.seconds} s`],
+    ['why', grant.reason],
+    ['ticket', grant.ticket === '' ? '(none)' : grant.ticket],
+    [grant.breakGlass ? 'confirmed by' : 'asked are', asked === '' ? 'nobody: policy allows it at once' : asked],
+    ['asked at', timeOf(grant.createdAt)],
+    ...(grant.startsAt === null ? [] : [['from', timeOf(grant.startsAt)]]),
+    [grant.state === 'pending' ? 'lapses' : 'until', timeOf(grant.expiresAt)],
+    ['last used', grant.lastUsedAt === null ? 'never' : timeOf(grant.lastUsedAt)],
+  ];
+  io.out(columns(lines.map((cells) => cells.map((cell) => visible(cell)))));
+  const because = (reason: string): string => (reason === '' ? '' : `: ${reason}`);
+  for (const vote of grant.votes)
+    io.out(
+      `\n${visible(`${vote.decision} by ${vote.approver} for ${vote.groups.join(', ')}, ${timeOf(vote.at)}${because(vote.reason)}`)}\n`,
+    );
+  if (ended !== null) io.out(`\n${visible(`${grant.state} by ${ended.by}, ${timeOf(ended.at)}${because(ended.reason)}`)}\n`);
 }
 
 function row(grant: Grant): string[] {
