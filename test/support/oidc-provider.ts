@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 
 import { exportJWK, generateKeyPair, type JWK } from 'jose';
@@ -25,10 +26,16 @@ export interface OidcProviderOptions {
   readonly workloadGroups?: readonly string[];
   /** Life of access tokens, s. */
   readonly accessTokenSeconds?: number;
+  /** Speaks https with this certificate. */
+  readonly tls?: { readonly cert: string; readonly key: string };
+  /** Access tokens of people are JWTs for `testAudience` with their name and groups, which nobody has to ask for. */
+  readonly accessTokensForPeople?: boolean;
 }
 
 export const testClient = { id: 'sluice', secret: 'the secret of the client sluice' } as const;
 export const testWorkload = { id: 'ci-deploy', secret: 'the secret of the workload' } as const;
+/** A program on somebody's machine: it has no secret, and logs in by the device flow. */
+export const testDevice = { id: 'psql' } as const;
 /** The audience of workload tokens. */
 export const testAudience = 'urn:sluice:gateway';
 
@@ -57,12 +64,12 @@ export class TestOidcProvider {
   }
 
   static async start(options: OidcProviderOptions = {}): Promise<TestOidcProvider> {
-    const server = createServer();
+    const server = options.tls === undefined ? createServer() : createSecureServer({ ...options.tls });
     server.listen(options.port ?? 0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;
     const keys = options.keys ?? [await signingKey('first')];
-    const issuer = `http://127.0.0.1:${port}`;
+    const issuer = `${options.tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`;
     const self = new TestOidcProvider(issuer, port, keys, server);
     const provider = new Provider(issuer, self.#configuration(options));
     const callback = provider.callback();
@@ -113,6 +120,13 @@ export class TestOidcProvider {
           response_types: [],
           redirect_uris: [],
         },
+        {
+          client_id: testDevice.id,
+          token_endpoint_auth_method: 'none',
+          grant_types: ['urn:ietf:params:oauth:grant-type:device_code'],
+          response_types: [],
+          redirect_uris: [],
+        },
       ],
       cookies: { keys: ['a key of the test'] },
       acrValues: ['mfa'],
@@ -129,8 +143,11 @@ export class TestOidcProvider {
         const { name, groups } = account;
         return { accountId: subject, claims: () => ({ sub: subject, preferred_username: name, groups: [...groups] }) };
       },
-      extraTokenClaims: (_, token) =>
-        token.kind === 'ClientCredentials' ? { groups: [...(options.workloadGroups ?? ['deployers'])] } : undefined,
+      extraTokenClaims: (_, token) => {
+        if (token.kind === 'ClientCredentials') return { groups: [...(options.workloadGroups ?? ['deployers'])] };
+        const account = options.accessTokensForPeople === true ? this.accounts.get(token.accountId) : undefined;
+        return account === undefined ? undefined : { preferred_username: account.name, groups: [...account.groups] };
+      },
       // Its own fetch refuses loopback, where the gateway of a test is.
       fetch: (url, init) => {
         const { dispatcher: _, ...plain } = init as RequestInit & { dispatcher?: unknown };
@@ -144,6 +161,7 @@ export class TestOidcProvider {
         rpInitiatedLogout: { enabled: true },
         resourceIndicators: {
           enabled: true,
+          ...(options.accessTokensForPeople === true ? { defaultResource: () => testAudience, useGrantedResource: () => true } : {}),
           getResourceServerInfo: (_, audience) => ({ scope: '', audience, accessTokenFormat: 'jwt', jwt: { sign: { alg: 'RS256' } } }),
         },
       },
