@@ -100,6 +100,7 @@ const statuses: Readonly<Record<string, number>> = {
   token_lifetime: 400,
   groups_too_many: 403,
   code_invalid: 400,
+  user_ambiguous: 409,
   provider_unknown: 404,
   key_lifetime: 400,
   service_name_unusable: 400,

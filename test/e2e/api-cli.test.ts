@@ -257,9 +257,32 @@ test('users are revoked and restored', async () => {
   const admin = as('root', 'admins');
   const dev = as('drew', 'developers');
   assert.equal((await run(home, ['ls'], dev)).code, 0);
-  assert.equal((await run(home, ['users', 'revoke', 'drew', '--issuer', 'gw-1', '--reason', 'left'], admin)).out, 'revoked\n');
+  const unknown = await run(home, ['users', 'revoke', 'drew', '--reason', 'left'], admin);
+  assert.equal(unknown.code, 1);
+  assert.match(unknown.err, /nobody of the name drew has been here\n.*--issuer.*gw-1/);
+  assert.equal((await run(home, ['users', 'revoke', 'drew', '--issuer', 'gw-1', '--reason', 'left'], admin)).out, 'revoked drew of gw-1\n');
   assert.match((await run(home, ['ls'], dev)).err, /revoked/);
-  assert.equal((await run(home, ['users', 'restore', 'drew', '--issuer', 'gw-1'], admin)).out, 'restored\n');
+  assert.equal((await run(home, ['users', 'restore', 'drew'], admin)).out, 'restored drew of gw-1\n');
+  assert.match((await run(home, ['users', 'restore', 'drew'], admin)).err, /no user of the name drew is revoked/);
+});
+
+test('who vouches for a user need not be said where one user has the name', async () => {
+  const home = newHome();
+  const admin = as('root', 'admins');
+  const grant = ['request', 'payments', '--role', 'read-write', '--for', '1h', '--reason', 'a fix', '--json'];
+  await run(home, grant, as('hana', 'developers'));
+  const { issuer } = stage.provider;
+  const revoked = await run(home, ['users', 'revoke', 'hana', '--json'], admin);
+  assert.deepEqual(JSON.parse(revoked.out), { done: true, name: 'hana', issuer: 'gw-1' });
+  const session = openSession('cli-hana', { ...questionOf({ name: 'hana', issuer }).principal, subject: 'sub-hana' });
+  const forget = stage.live.add(session);
+  const several = await run(home, ['users', 'revoke', 'hana'], admin);
+  assert.equal(several.code, 1);
+  assert.match(several.err, /several users have the name hana\n/);
+  for (const one of [issuer, 'gw-1']) assert.ok(several.err.includes(one), several.err);
+  assert.equal((await run(home, ['users', 'revoke', 'hana', '--issuer', issuer], admin)).out, `revoked hana of ${issuer}\n`);
+  assert.equal((await session.ended).code, 'revoked');
+  forget();
 });
 
 test('what is wrong is said: nobody logged in, an unknown authority, no https', async () => {

@@ -1,3 +1,4 @@
+import { issuerOf, issuerOfRevoked } from '../../access/known-users.ts';
 import type { Principal } from '../../policy/model.ts';
 import { recorded } from '../authorization.ts';
 import { refuse } from '../errors.ts';
@@ -8,7 +9,15 @@ import { issuedSchema, keySchema, tokenSchema } from '../shapes.ts';
 import { reasonSchema } from './approvals.ts';
 
 const done = { 200: { description: 'done', schema: object({ done: boolean }) } };
-const userBody = object({ name: text(128, undefined, 1), issuer: text(512, undefined, 1), reason: reasonSchema }, ['reason']);
+const userBody = object(
+  {
+    name: text(128, undefined, 1),
+    issuer: text(512, 'who vouches for the user; needed where several users have the name', 1),
+    reason: reasonSchema,
+  },
+  ['issuer', 'reason'],
+);
+const userDone = { 200: { description: 'done, to whom', schema: object({ done: boolean, name: string, issuer: string }) } };
 /** A credential for less than a minute is a mistake. */
 const seconds = { type: 'integer', minimum: 60, maximum: 366 * 86_400 } as const;
 
@@ -91,12 +100,14 @@ export const credentialRoutes: readonly Route[] = [
     summary: 'Ends everything that stands on a user, and lets them in no more',
     access: 'user.revoke',
     body: userBody,
-    replies: done,
+    replies: userDone,
     async handle(call) {
-      const { name, issuer } = call.body as { readonly name: string; readonly issuer: string };
-      await call.services.access.revocations.revokeUser(name, issuer, call.principal, reasonOf(call));
+      const { access, store, config } = call.services;
+      const { name, issuer: given } = call.body as { readonly name: string; readonly issuer?: string };
+      const issuer = given ?? (await issuerOf(store, access.live, name, config.gateway.name));
+      await access.revocations.revokeUser(name, issuer, call.principal, reasonOf(call));
       await recorded(call.services);
-      return json(200, { done: true });
+      return json(200, { done: true, name, issuer });
     },
   },
   {
@@ -106,12 +117,14 @@ export const credentialRoutes: readonly Route[] = [
     summary: 'Lets a user in again who had been revoked',
     access: 'user.revoke',
     body: userBody,
-    replies: done,
+    replies: userDone,
     async handle(call) {
-      const { name, issuer } = call.body as { readonly name: string; readonly issuer: string };
-      await call.services.access.revocations.restoreUser(name, issuer, call.principal, reasonOf(call));
+      const { access, store } = call.services;
+      const { name, issuer: given } = call.body as { readonly name: string; readonly issuer?: string };
+      const issuer = given ?? (await issuerOfRevoked(store, name));
+      await access.revocations.restoreUser(name, issuer, call.principal, reasonOf(call));
       await recorded(call.services);
-      return json(200, { done: true });
+      return json(200, { done: true, name, issuer });
     },
   },
   {

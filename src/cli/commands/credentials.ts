@@ -102,13 +102,13 @@ function revocation(name: string, summary: string, kind: 'keys' | 'tokens'): Com
   return {
     name,
     summary,
-    usage: 'ID [--reason TEXT]',
+    usage: 'ID [--reason TEXT] [--json]',
     options: { ...apiOptions, ...reasonOption },
     details: `${reasonDetails}\n${apiDetails}`,
     positionals: one,
     async run(args: Arguments, io: Io): Promise<ExitCode> {
-      await apiOf(args, io).post(`/api/v1/${kind}/${wordOf(args)}/revoke`, { reason: args.text('reason') ?? '' });
-      io.out('revoked\n');
+      const done = await apiOf(args, io).post(`/api/v1/${kind}/${wordOf(args)}/revoke`, { reason: args.text('reason') ?? '' });
+      io.out(args.flag('json') ? `${JSON.stringify(done)}\n` : 'revoked\n');
       return 0;
     },
   };
@@ -118,18 +118,21 @@ function userChange(word: 'revoke' | 'restore', summary: string): Command {
   return {
     name: `users ${word}`,
     summary,
-    usage: 'NAME --issuer I [--reason TEXT]',
+    usage: 'NAME [--issuer I] [--reason TEXT] [--json]',
     options: { ...apiOptions, issuer: { type: 'string' }, ...reasonOption },
     details: [
-      '  --issuer I      who vouches for the user: the issuer of the identity provider, or the name of the gateway for its own tokens',
+      '  --issuer I      who vouches for the user: the issuer of the identity provider, or the name of the gateway for its own tokens;',
+      '                  needed only where several users have the name',
       reasonDetails,
       apiDetails,
     ].join('\n'),
     positionals: one,
     async run(args: Arguments, io: Io): Promise<ExitCode> {
-      const body = { name: args.words[0] ?? '', issuer: args.required('issuer'), reason: args.text('reason') ?? '' };
-      await apiOf(args, io).post(`/api/v1/users/${word}`, body);
-      io.out(`${word}d\n`);
+      const issuer = args.text('issuer');
+      const body = { name: args.words[0] ?? '', reason: args.text('reason') ?? '', ...(issuer === undefined ? {} : { issuer }) };
+      const done = await apiOf(args, io).post<{ readonly name: string; readonly issuer: string }>(`/api/v1/users/${word}`, body);
+      if (args.flag('json')) io.out(`${JSON.stringify(done)}\n`);
+      else io.out(`${word}d ${visible(`${done.name} of ${done.issuer}`)}\n`);
       return 0;
     },
   };
