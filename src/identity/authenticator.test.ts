@@ -17,6 +17,7 @@ function withoutStore(config = identityConfig(), revoked = ''): Identity {
   return createIdentity({
     config,
     gateway: 'gw-1',
+    process: 'gw-1',
     tokenKey,
     store: null,
     recorder: { append: () => 0 },

@@ -1,5 +1,7 @@
+import { GatewayError } from '../errors.ts';
 import type { Principal } from '../policy/model.ts';
 import { refuse } from './failure.ts';
+import type { GatewayKeys } from './gateway-keys.ts';
 import type { TokenStore } from './issued-tokens.ts';
 import { isLocalToken, type LocalTokenVerifier } from './local-token.ts';
 import type { Authenticator } from './model.ts';
@@ -9,6 +11,8 @@ import type { Users } from './users.ts';
 
 export interface AuthenticatorParts {
   readonly local: LocalTokenVerifier;
+  /** Null without a store: then this gateway's own tokens are the only ones. */
+  readonly gatewayKeys: Pick<GatewayKeys, 'look'> | null;
   readonly presented: PresentedTokens;
   readonly keys: ServiceKeyStore;
   readonly users: Users;
@@ -48,7 +52,7 @@ export class GatewayAuthenticator implements Authenticator {
   }
 
   async #verify(secret: string, user: string | null, audience: string | undefined): Promise<Principal> {
-    const { local, presented, keys, users, tokens } = this.#parts;
+    const { presented, keys, users, tokens } = this.#parts;
     if (isServiceKey(secret)) {
       const principal = await keys.verify(secret);
       await users.admit(principal);
@@ -61,7 +65,7 @@ export class GatewayAuthenticator implements Authenticator {
       await users.admit(principal);
       return principal;
     }
-    const principal = local.verify(secret, user, audience);
+    const principal = await this.#verifyLocal(secret, user, audience);
     if (principal.credential.kind === 'issued-token') {
       await users.admit(principal);
       tokens.touch(principal.credential.id);
@@ -69,5 +73,17 @@ export class GatewayAuthenticator implements Authenticator {
       await users.checkLocal(principal.name);
     }
     return principal;
+  }
+
+  async #verifyLocal(token: string, user: string | null, audience: string | undefined): Promise<Principal> {
+    const { local, gatewayKeys } = this.#parts;
+    try {
+      return local.verify(token, user, audience);
+    } catch (error) {
+      const mayBeNew = error instanceof GatewayError && (error.code === 'token_issuer' || error.code === 'token_signature');
+      // A gateway that has begun a moment ago, or has another key since, and nobody has told.
+      if (!mayBeNew || gatewayKeys === null || !(await gatewayKeys.look())) throw error;
+      return local.verify(token, user, audience);
+    }
   }
 }

@@ -20,7 +20,7 @@ export function nameOf(value: unknown, claim: string): string {
   }
   if (!isUserName(name)) {
     throw refuse('name_unusable', 'the name that the identity provider gives cannot be a login name', {
-      hint: 'letters, digits and _ . @ : -, up to 128; the operator may choose another claim',
+      hint: 'letters, digits and _ . @ : -, up to 128, and not identity-provider; the operator may choose another claim',
     });
   }
   return name;

@@ -6,6 +6,7 @@ import type { Store } from '../store/model.ts';
 import { Attempts } from './attempts.ts';
 import { GatewayAuthenticator } from './authenticator.ts';
 import { CHECK_MS, Departures, type IdentityLog } from './departures.ts';
+import { GatewayKeys } from './gateway-keys.ts';
 import { TokenStore } from './issued-tokens.ts';
 import { LocalTokenVerifier } from './local-token.ts';
 import { Logins } from './login-service.ts';
@@ -20,6 +21,8 @@ export interface IdentityOptions {
   readonly config: IdentityConfig;
   /** Name of this gateway: the issuer of its own tokens. */
   readonly gateway: string;
+  /** This process, among all gateways of the store; the same after a restart. */
+  readonly process: string;
   readonly tokenKey: { readonly publicKey: KeyObject; readonly privateKey: KeyObject };
   /** Null: tokens of the gateway and of providers are taken, names are not checked across restarts, nobody can log in. */
   readonly store: Store | null;
@@ -54,7 +57,9 @@ export function createIdentity(options: IdentityOptions): Identity {
   const keys = new ServiceKeyStore({ store, users, lines, now, onCredentialRevoked, failed });
   const { onRevoked, onReturned } = options;
   const departures = new Departures({ oidc, store, attempts, tokens, keys, check, onRevoked, onReturned, onCredentialRevoked, now, log });
-  const local = new LocalTokenVerifier(gateway, tokenKey.publicKey, now);
+  const { process } = options;
+  const gatewayKeys = store === null ? null : new GatewayKeys({ store, gateway, process, publicKey: tokenKey.publicKey, lines, now, log });
+  const local = new LocalTokenVerifier(gateway, tokenKey.publicKey, now, (issuer) => gatewayKeys?.of(issuer) ?? []);
   const presented = new PresentedTokens(oidc, reservedGroups);
   const { privateKey } = tokenKey;
   const logins = new Logins({
@@ -74,12 +79,14 @@ export function createIdentity(options: IdentityOptions): Identity {
   });
   const stop = attempts === null ? async () => {} : housekeeping(departures, attempts, tokens, log);
   return {
-    authenticator: new GatewayAuthenticator({ local, presented, keys, users, tokens, check }),
+    authenticator: new GatewayAuthenticator({ local, gatewayKeys, presented, keys, users, tokens, check }),
     logins,
     serviceKeys: keys,
     tokens,
+    start: async () => gatewayKeys?.start(),
     close: async () => {
       await stop();
+      await gatewayKeys?.close();
       users.close();
       keys.close();
     },

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
+import { nameOf } from './claims.ts';
 import { issueToken, LocalTokenVerifier, maxTokenBytes } from './local-token.ts';
 import { tokenKey } from './signing-key.ts';
 
@@ -33,6 +34,15 @@ test('a token carries the principal', () => {
   assert.deepEqual(principal.groups, ['analysts', 'dba']);
   assert.equal(principal.credential.expiresAt, now + 3_600_000);
   assert.match(principal.credential.id, /^[0-9a-f-]{36}$/);
+});
+
+test('nobody has the name under which the identity provider acts', () => {
+  for (const user of ['identity-provider', 'Identity-Provider']) {
+    assert.throws(() => issueToken({ ...request, user }, 'gw-1', privateKey, now), RangeError);
+    assert.throws(() => at(now).verify(forge(header, { ...claims, sub: user }), user), { code: 'token_malformed' });
+    assert.throws(() => nameOf(user, 'sub'), { code: 'name_unusable' });
+  }
+  assert.equal(nameOf('identity-provider-2', 'sub'), 'identity-provider-2');
 });
 
 test('the claims that the forgeries below vary are themselves good', () => {

@@ -40,6 +40,8 @@ export interface TokenOrigin {
   readonly subject: string;
   /** acr, amr, auth_time. */
   readonly claims: Principal['claims'];
+  /** The word is that of another gateway's command line, not of a provider. */
+  readonly local?: true;
 }
 
 export interface LocalToken {
@@ -66,8 +68,11 @@ interface Claims {
 /** Names that can be logged in with: `+` splits off the account, and control characters have no place in a record. */
 const namePattern = /^[A-Za-z0-9][A-Za-z0-9_.@:-]{0,127}$/;
 
+/** Who acts in the record and in the store without being a principal: nobody may log in under the name. */
+const reservedNames: ReadonlySet<string> = new Set(['identity-provider']);
+
 export function isUserName(name: string): boolean {
-  return namePattern.test(name);
+  return namePattern.test(name) && !reservedNames.has(name.toLowerCase());
 }
 
 /** Issues a token. `now` is in ms since the epoch. Throws RangeError on a name, group or lifetime that cannot be. */
@@ -108,16 +113,24 @@ export function isLocalToken(text: string): boolean {
   return text.startsWith(`${header}.`);
 }
 
-/** Verifies tokens of one issuer with one key. `clock` gives ms since the epoch. */
+/** Keys of other gateways, by the issuer that each is bound to. From memory. */
+export type KeysOf = (issuer: string) => readonly KeyObject[];
+
+/**
+ * Verifies tokens of one issuer with its own key, and those of others with the keys that are known to be theirs. `clock` gives ms since
+ * the epoch.
+ */
 export class LocalTokenVerifier implements TokenVerifier {
   readonly #issuer: string;
   readonly #publicKey: KeyObject;
   readonly #clock: () => number;
+  readonly #others: KeysOf;
 
-  constructor(issuer: string, publicKey: KeyObject, clock: () => number) {
+  constructor(issuer: string, publicKey: KeyObject, clock: () => number, others: KeysOf = () => []) {
     this.#issuer = issuer;
     this.#publicKey = publicKey;
     this.#clock = clock;
+    this.#others = others;
   }
 
   /** `part`: takes tokens for that part of the gateway as well. */
@@ -132,13 +145,14 @@ export class LocalTokenVerifier implements TokenVerifier {
     const signatureBytes = decode(signature);
     const payloadBytes = decode(payload);
     if (signatureBytes === null || payloadBytes === null) throw refused('token_malformed', 'the token is damaged');
-    if (!verify(null, Buffer.from(`${protectedHeader}.${payload}`), this.#publicKey, signatureBytes)) {
-      throw refused('token_signature', "the token's signature is not this gateway's");
-    }
-    // Only now is there a reason to read it.
+    // Read before it is verified, only to find whose key it has to be: a key is good for the one issuer that it is known by.
     const claims = parseClaims(payloadBytes);
     if (claims === null) throw refused('token_malformed', 'the claims of the token are incomplete');
-    if (claims.iss !== this.#issuer) throw refused('token_issuer', 'the token was issued by another gateway');
+    const keys = claims.iss === this.#issuer ? [this.#publicKey, ...this.#others(claims.iss)] : this.#others(claims.iss);
+    if (keys.length === 0) throw refused('token_issuer', 'the token was issued by another gateway');
+    const signed = Buffer.from(`${protectedHeader}.${payload}`);
+    if (!keys.some((key) => verify(null, signed, key, signatureBytes)))
+      throw refused('token_signature', "the token's signature is not that of its gateway");
     if (claims.aud !== audience && claims.aud !== audienceOf(part))
       throw refused('token_audience', 'the token was issued for something else');
     const now = this.#clock() / 1000;
@@ -154,7 +168,7 @@ export class LocalTokenVerifier implements TokenVerifier {
       subject: origin?.subject ?? claims.sub,
       groups: claims.groups,
       credential: {
-        kind: origin === undefined ? 'local-token' : 'issued-token',
+        kind: origin === undefined || origin.local === true ? 'local-token' : 'issued-token',
         id: claims.jti,
         expiresAt: claims.exp * 1000,
         issuedAt: claims.iat * 1000,

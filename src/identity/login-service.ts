@@ -185,7 +185,9 @@ export class Logins implements LoginService {
     const parents = [...(credential.parents ?? []), credential.id];
     if (parents.length > MAX_PARENTS)
       throw refuse('token_lifetime', 'the token is too many tokens away from its log-in', { hint: 'log in again' });
-    const origin = issuer === gateway && credential.kind === 'local-token' ? {} : { origin: { issuer, subject, claims } };
+    const local = credential.kind === 'local-token';
+    // Of another gateway's command line it stays what it is: it must not take the name as a provider's word does.
+    const origin = local && issuer === gateway ? {} : { origin: { issuer, subject, claims, ...(local ? { local: true as const } : {}) } };
     const audience = options.audience === undefined ? {} : { audience: options.audience };
     let issued: IssuedToken;
     try {

@@ -168,5 +168,7 @@ export interface Identity {
   readonly logins: LoginService;
   readonly serviceKeys: ServiceKeys;
   readonly tokens: IssuedTokens;
+  /** Lets the other gateways of the store know with which key this one signs, and learns theirs. Before it, and without it, tokens of others are refused. */
+  start(): Promise<void>;
   close(): Promise<void>;
 }

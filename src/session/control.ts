@@ -79,6 +79,7 @@ export class Control {
       const store = needsStore(config) ? await openControlStore(config, secret, log) : null;
       if (store !== null) closing.unshift(() => store.close());
       const url = { value: config.api?.url ?? '' };
+      const process = store === null ? '' : processName(recorder.origin, config.gateway.dataDir);
       let access = accessWithoutStore(live, events);
       if (store !== null) {
         const shared = await createAccess({
@@ -89,7 +90,7 @@ export class Control {
           config,
           policy,
           gateway: config.gateway.name,
-          process: processName(recorder.origin, config.gateway.dataDir),
+          process,
           url: () => url.value,
           now: Date.now,
           log,
@@ -101,6 +102,7 @@ export class Control {
       const identity = createIdentity({
         config: config.identity,
         gateway: config.gateway.name,
+        process,
         tokenKey: options.tokenKey,
         store,
         recorder,
@@ -117,6 +119,7 @@ export class Control {
         log,
       });
       closing.unshift(() => identity.close());
+      await identity.start();
       closing.unshift(watch(options, access, live, store, url));
       return new Control(options, store, access, identity, url, closing);
     } catch (error) {

@@ -4,6 +4,7 @@ import { storeInvalid } from './errors.ts';
 import { up as control } from './migrations/0001-control.ts';
 import { up as approvalReason } from './migrations/0003-approval-reason.ts';
 import { up as revokedBefore } from './migrations/0004-revoked-before.ts';
+import { up as tokenKeys } from './migrations/0005-token-keys.ts';
 import { up as grantEnd } from './migrations/0006-grant-end.ts';
 import type { ControlSchema } from './schema.ts';
 
@@ -12,6 +13,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0001-control': { up: control },
   '0003-approval-reason': { up: approvalReason },
   '0004-revoked-before': { up: revokedBefore },
+  '0005-token-keys': { up: tokenKeys },
   '0006-grant-end': { up: grantEnd },
 };
 

@@ -14,6 +14,7 @@ export interface ControlSchema {
   grants: GrantTable;
   grant_votes: VoteTable;
   gateways: GatewayTable;
+  token_keys: TokenKeyTable;
   seal_check: SealCheckTable;
 }
 
@@ -169,6 +170,20 @@ export interface GatewayTable {
   process: string;
   gateway: string;
   started_at: Milliseconds;
+  seen_at: Milliseconds;
+}
+
+/** With which key each gateway signs its tokens. */
+export interface TokenKeyTable {
+  /** `gateway.name` */
+  issuer: string;
+  /** Ed25519, SubjectPublicKeyInfo in DER. */
+  public_key: Uint8Array;
+  /** Keyed digest of issuer and key: a row that no gateway wrote has none that fits. */
+  mac: Uint8Array;
+  /** Who said last that it is in use. */
+  process: string;
+  published_at: Milliseconds;
   seen_at: Milliseconds;
 }
 

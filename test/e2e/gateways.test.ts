@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import type { LiveEvent } from '../../src/access/model.ts';
@@ -69,21 +70,21 @@ after(async () => {
   hook.close();
 });
 
-/** psql with one command through the first gateway. */
+/** psql with one command, through the first gateway unless told otherwise. */
 class Psql {
   readonly child: ChildProcess;
   readonly closed: Promise<unknown>;
   out = '';
   #waiter: (() => void) | null = null;
 
-  constructor(command: string, user = 'dev', reason = '') {
+  constructor(command: string, user = 'dev', reason = '', gateway = first, token = first.token(user, ['developers'])) {
     this.child = spawn(client.path ?? '', ['-X', '-At', '-c', command], {
       env: {
         PATH: process.env['PATH'],
         PGHOST: '127.0.0.1',
-        PGPORT: String(first.port),
+        PGPORT: String(gateway.port),
         PGUSER: `${user}+read-write`,
-        PGPASSWORD: first.token(user, ['developers']),
+        PGPASSWORD: token,
         PGDATABASE: 'payments',
         PGSSLMODE: 'disable',
         PGOPTIONS: reason === '' ? '' : `-c sluice.reason=${reason}`,
@@ -226,6 +227,39 @@ test('a session is ended, and a user revoked, through the other gateway', option
   const again = new Psql('select 1', 'mallory');
   await again.closed;
   assert.match(again.out, /FATAL/);
+});
+
+test('a token of one gateway is good at the other, until it or its user is revoked', options, async () => {
+  const said = async (gateway: Gateway, token: string): Promise<string> => {
+    const psql = new Psql("select 'in'", 'ivy', '', gateway, token);
+    await psql.closed;
+    return psql.out;
+  };
+  const admin = first.token('root', ['admins']);
+  const local = first.token('ivy', ['developers', 'admins']);
+  assert.equal(await said(second, local), 'in\n');
+  // One that the first gateway's API made, as at the end of a log-in.
+  const { status, body } = await call(first, local, 'POST', '/api/v1/tokens', {});
+  assert.equal(status, 201, JSON.stringify(body));
+  const { token, id } = body as { token: string; id: string };
+  assert.equal(await said(second, token), 'in\n');
+  assert.equal((await call(second, token, 'GET', '/api/v1/whoami')).status, 200);
+  assert.equal((await call(first, admin, 'POST', `/api/v1/tokens/${id}/revoke`, { reason: 'lost' })).status, 200);
+  assert.match(await said(second, token), /FATAL/);
+  assert.equal((await call(second, token, 'GET', '/api/v1/whoami')).status, 401);
+  assert.equal(await said(second, local), 'in\n');
+  assert.equal((await call(first, admin, 'POST', '/api/v1/users/revoke', { name: 'ivy', issuer: 'gw-1', reason: 'left' })).status, 200);
+  for (const gateway of [first, second]) assert.match(await said(gateway, local), /FATAL/);
+});
+
+test('a gateway that starts with another key: its new tokens are good at the other, the old ones nowhere', options, async () => {
+  const old = second.token('root', ['admins']);
+  assert.equal((await call(first, old, 'GET', '/api/v1/whoami')).status, 200);
+  await second.kill('SIGTERM');
+  rmSync(join(second.dir, 'var', 'keys', 'token.key'));
+  await second.start();
+  assert.equal((await call(first, second.token('root', ['admins']), 'GET', '/api/v1/whoami')).status, 200);
+  for (const gateway of [first, second]) assert.equal((await call(gateway, old, 'GET', '/api/v1/whoami')).status, 401);
 });
 
 test('a burst of denials raises an alert that names the lines', options, async () => {

@@ -166,6 +166,7 @@ export async function startApiStage(options: ApiStageOptions = {}): Promise<ApiS
     const identity = createIdentity({
       config: config.identity,
       gateway: config.gateway.name,
+      process: config.gateway.name,
       tokenKey: key,
       store,
       recorder,

@@ -22,11 +22,11 @@ export interface TestIdentity extends Identity {
   /** Lines of the record, type first. */
   readonly lines: readonly Readonly<Record<string, unknown>>[];
   /** What was revoked: `user issuer name`, `credential id`, `returned name`. */
-  readonly revoked: readonly string[];
+  readonly revoked: string[];
   /** The clock, ms since the epoch: starts at the real time. */
   now: number;
   /** A second gateway on the same store. */
-  another(gateway: string, config?: IdentityConfig): Identity;
+  another(gateway: string, config?: IdentityConfig, change?: Partial<IdentityOptions>): Identity;
 }
 
 export function oidcConfig(change: Partial<OidcProviderConfig> & Pick<OidcProviderConfig, 'issuer'>): OidcProviderConfig {
@@ -78,10 +78,11 @@ export async function testIdentity(
   const tokenKey = generateKeyPairSync('ed25519');
   const isRevoked = (principal: Principal): boolean =>
     revoked.includes(`credential ${principal.credential.id}`) || revoked.includes(`user ${principal.issuer} ${principal.name}`);
-  const open = (gateway: string, own: IdentityConfig): Identity => {
+  const open = (gateway: string, own: IdentityConfig, more: Partial<IdentityOptions> = {}): Identity => {
     const identity = createIdentity({
       config: own,
       gateway,
+      process: gateway,
       tokenKey,
       store,
       recorder: { append: (type, _, members) => lines.push({ type, ...(JSON.parse(`{${members}}`) as object) }) },
@@ -107,6 +108,7 @@ export async function testIdentity(
       now,
       log: quiet,
       ...change,
+      ...more,
     });
     opened.push(identity);
     return identity;
@@ -117,6 +119,6 @@ export async function testIdentity(
     privateKey: tokenKey.privateKey,
     lines,
     revoked,
-    another: (gateway: string, own = config) => open(gateway, own),
+    another: (gateway: string, own = config, more: Partial<IdentityOptions> = {}) => open(gateway, own, more),
   });
 }
