@@ -71,7 +71,7 @@ export class Suite {
     const { time } = this;
     return new Bench({
       time,
-      warmupTime: time / 2,
+      warmupTime: time,
       warmupIterations: 8,
       iterations: 16,
       timestampProvider: 'hrtimeNow',

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { analyzeSql, lineage, statementShape } from '../../native/binding/index.js';
-import type { Analysis, Lineage, StatementInfo } from '../../src/protocols/postgres/analysis.ts';
+import { analysisOf, type Lineage, type StatementInfo } from '../../src/protocols/postgres/analysis.ts';
 import { Classifier } from '../../src/protocols/postgres/classifier.ts';
 import { operationOf } from '../../src/protocols/postgres/policy-operation.ts';
 import { makeScene } from '../lib/scene.ts';
@@ -41,7 +41,7 @@ export default async function statement(suite: Suite): Promise<void> {
       },
     });
 
-    const operation = operationOf(analysisOf(sql));
+    const operation = operationOf(statementOf(sql));
     suite.sync(`analyze, ${label}`, () => analyzeSql(text, 0, text.length));
 
     const lineages = JSON.parse(lineage(snapshot.native, text, 0, text.length)) as Lineage;
@@ -51,14 +51,14 @@ export default async function statement(suite: Suite): Promise<void> {
     assert.equal(engine.decide(principal, target, operation).kind, 'allow');
     suite.sync(`policy decision, ${label} (${operation.objects.length} objects)`, () => engine.decide(principal, target, operation));
   }
-  const drop = operationOf(analysisOf('drop table payments'));
+  const drop = operationOf(statementOf('drop table payments'));
   assert.equal(engine.decide(principal, target, drop).kind, 'deny');
   suite.sync('policy decision, denied', () => engine.decide(principal, target, drop));
 }
 
-function analysisOf(sql: string): StatementInfo {
+function statementOf(sql: string): StatementInfo {
   const text = Buffer.from(sql);
-  const analysis = JSON.parse(analyzeSql(text, 0, text.length)) as Analysis;
+  const analysis = analysisOf(analyzeSql(text, 0, text.length));
   if (analysis.error !== undefined) throw new Error(`${sql}: ${analysis.error}`);
   assert.equal(analysis.statements.length, 1, sql);
   return analysis.statements[0] as StatementInfo;

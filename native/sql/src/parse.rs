@@ -116,9 +116,10 @@ impl Trees {
         self.text.clear();
         self.statements.clear();
         self.arena.reset();
+        let arena = &raw const self.arena;
         // SAFETY: what is borrowed lies in the arena's chunks, which stay where they are until `reset` above or the drop of
         // `self`; `statements` is emptied before the one and gone with the other, and lends nothing for longer than `self`.
-        let arena = unsafe { &*(&raw const self.arena) };
+        let arena = unsafe { &*arena };
         self.statements = read(sql, arena)?;
         self.text.extend_from_slice(sql);
         Ok(())

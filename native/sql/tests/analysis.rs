@@ -322,6 +322,45 @@ fn rows_read_whole_or_under_other_names_are_told() {
 }
 
 #[test]
+fn statements_that_write_constants_alone_are_told() {
+    for (sql, expected) in [
+        (
+            "insert into t values (1, 'a', null, $1, default, -5), (2, $2, true, 1.5, b'1', 7)",
+            true,
+        ),
+        ("insert into t (a, b) values ($1, $2) returning a", true),
+        ("insert into t default values", true),
+        ("insert into t values (1) on conflict (a) do nothing", true),
+        ("update t set a = $1, b = default from u where t.id = u.id returning u.pan", true),
+        ("update t set a[1] = 5", true),
+        ("insert into t values (1) on conflict (a) do update set b = excluded.b", false),
+        ("insert into t values (1) on conflict (a) do update set b = t.a", false),
+        ("insert into t values ((select pan from cards))", false),
+        ("insert into t values (f(1))", false),
+        ("insert into t values ('1'::mytype)", false),
+        ("insert into t values (1 + 1)", false),
+        ("insert into t values (row(1))", false),
+        ("insert into t values (1) order by 1", false),
+        ("insert into t with c as (select pan from cards) values (1)", false),
+        ("with c as (insert into u select * from cards) insert into t values (1)", false),
+        ("insert into t select pan from cards", false),
+        ("insert into t table cards", false),
+        ("insert into t values (1) union select pan from cards", false),
+        ("update t set a = b", false),
+        ("update t set (a, b) = (select pan, cvv from cards)", false),
+        ("update t set (a, b) = (1, 2)", false),
+        ("with c as (update u set a = pan returning *) update t set a = 1", false),
+        ("delete from t", false),
+        ("select 1", false),
+        ("prepare p as insert into t values (1)", false),
+        ("explain analyze insert into t values (1)", false),
+        ("merge into t using u on true when matched then update set a = u.a", false),
+    ] {
+        assert_eq!(one(sql).constant_writes, expected, "{sql}");
+    }
+}
+
+#[test]
 fn the_mode_of_a_lock_is_told() {
     for (sql, mode) in [
         ("lock table cards in access share mode", "access share"),

@@ -1,5 +1,5 @@
 /**
- * What the native SQL analysis says of a statement text. `analyzeSql` returns `Analysis`, `lineage` returns `Lineage`,
+ * What the native SQL analysis says of a statement text. `analyzeSql` returns `Analysis` (see `analysisOf`), `lineage` returns `Lineage`,
  * `compileCatalog` takes `CatalogSpec`; all as JSON.
  */
 
@@ -56,8 +56,42 @@ export interface StatementInfo {
     readonly nullString: string;
     readonly encoding: string;
   } | null;
+  /** INSERT ... VALUES or UPDATE ... SET of constants and parameters alone: nothing that it reads is written anywhere. */
+  readonly constantWrites: boolean;
   /** Literals decide more than a value here (settings, dblink, query_to_xml, lo_*, file names): never cache by shape. */
   readonly literalsMatter: boolean;
+}
+
+/** The analysis from its JSON, which leaves out what most statements have: it is read for every new text. */
+export function analysisOf(json: string): Analysis {
+  const analysis = JSON.parse(json) as { statements: SparseStatementInfo[]; error?: undefined } | { error: string; position?: number };
+  return analysis.error === undefined ? { statements: analysis.statements.map(filled) } : analysis;
+}
+
+type SparseStatementInfo = Pick<StatementInfo, 'kind' | 'start' | 'end'> & Partial<StatementInfo>;
+
+const NONE: readonly never[] = [];
+
+/** Member by member: then all have one shape, and reading one is one load wherever it is read. */
+function filled(sparse: SparseStatementInfo): StatementInfo {
+  return {
+    kind: sparse.kind,
+    unknown: sparse.unknown ?? false,
+    start: sparse.start,
+    end: sparse.end,
+    tables: sparse.tables ?? NONE,
+    functions: sparse.functions ?? NONE,
+    objects: sparse.objects ?? NONE,
+    hasWhere: sparse.hasWhere ?? true,
+    settings: sparse.settings ?? NONE,
+    dynamicSettings: sparse.dynamicSettings ?? false,
+    name: sparse.name ?? '',
+    lockMode: sparse.lockMode ?? '',
+    wholeRows: sparse.wholeRows ?? false,
+    copy: sparse.copy ?? null,
+    constantWrites: sparse.constantWrites ?? false,
+    literalsMatter: sparse.literalsMatter ?? false,
+  };
 }
 
 export interface TableUse {

@@ -2,7 +2,7 @@ import { analyzeSql, lineage as nativeLineage, statementShape } from '../../../n
 import type { Decision, ObjectRef, PolicyEngine, Principal, Target } from '../../policy/model.ts';
 import { jsonString } from '../../recording/json.ts';
 import type { MaskPool } from '../../workers/pool.ts';
-import type { Analysis, Lineage, LineageOfStatement, StatementInfo } from './analysis.ts';
+import { type Analysis, analysisOf, type Lineage, type LineageOfStatement, type StatementInfo } from './analysis.ts';
 import { CacheBudget, type Forgetful } from './cache-budget.ts';
 import { carrierOf } from './carriers.ts';
 import type { CatalogSnapshot } from './catalog.ts';
@@ -123,7 +123,7 @@ export class Classifier implements Forgetful {
     bytes.copy(text, 0, from, to);
     return this.#pool.analyze({ memory, length, catalog: catalog.native }).then(({ analysis, lineage }) => {
       if (catalog.version !== this.#catalogVersion) return;
-      const found = this.#decided(text, JSON.parse(analysis) as Analysis, catalog, JSON.parse(lineage) as Lineage);
+      const found = this.#decided(text, analysisOf(analysis), catalog, JSON.parse(lineage) as Lineage);
       this.#remember(shape, key, found, catalog.version);
     });
   }
@@ -162,7 +162,7 @@ export class Classifier implements Forgetful {
   }
 
   #analyze(text: Buffer, catalog: CatalogSnapshot): Classified {
-    return this.#decided(text, JSON.parse(analyzeSql(text, 0, text.length)) as Analysis, catalog);
+    return this.#decided(text, analysisOf(analyzeSql(text, 0, text.length)), catalog);
   }
 
   /** @param known the lineage under this catalog, where it has been read already. */

@@ -1,6 +1,6 @@
 import { analyzeSql } from '../../../native/binding/index.js';
 import type { Decision, PolicyEngine } from '../../policy/model.ts';
-import type { Analysis, StatementInfo } from './analysis.ts';
+import { analysisOf, type StatementInfo } from './analysis.ts';
 import { type Classified, deny } from './classifier.ts';
 import { newNonce } from './denial.ts';
 import { maskLiterals } from './literals.ts';
@@ -43,7 +43,7 @@ export function copiedQuery(classified: Classified, text: Buffer): Buffer | null
     if (byte !== 0x29 || --depth > 0) continue;
     if (open === -1 || depth < 0 || !/^(\s|\/\*[*/]*\*\/|--\**\n)*to\b/i.test(bare.toString('latin1', at + 1))) return null;
     const query = text.subarray(open + 1, at);
-    const analysis = JSON.parse(analyzeSql(query, 0, query.length)) as Analysis;
+    const analysis = analysisOf(analyzeSql(query, 0, query.length));
     if (analysis.error !== undefined || analysis.statements.length !== 1) return null;
     return Buffer.concat([Buffer.from(text.toString('utf8', 0, open + 1).replaceAll(/[^\n]/gu, ' ')), query]);
   }

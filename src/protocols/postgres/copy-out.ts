@@ -11,7 +11,7 @@ const OWN_ROWS: ReadonlySet<string> = new Set(['update', 'merge', 'alter']);
 
 /** Whether the statement may write what it read from protected data: only then is its lineage worth reading. */
 export function mayCopyOut(statement: StatementInfo, catalog: CatalogSnapshot): boolean {
-  if (!statement.tables.some((table) => WRITES.has(table.mode))) return false;
+  if (statement.constantWrites || !statement.tables.some((table) => WRITES.has(table.mode))) return false;
   // CREATE TABLE ... AS EXECUTE names no source.
   if (statement.kind === 'create' || statement.kind === 'explain') return true;
   return statement.tables.some(

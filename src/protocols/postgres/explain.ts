@@ -2,7 +2,7 @@ import { analyzeSql } from '../../../native/binding/index.js';
 import type { Resource } from '../../config/model.ts';
 import { GatewayError } from '../../errors.ts';
 import type { ExplainRequest, Explanation } from '../explain.ts';
-import type { Analysis, StatementInfo, TableUse } from './analysis.ts';
+import { analysisOf, type StatementInfo, type TableUse } from './analysis.ts';
 import { Catalog, type CatalogSnapshot } from './catalog.ts';
 import { CatalogClient } from './catalog-client.ts';
 import { type Classified, Classifier } from './classifier.ts';
@@ -134,6 +134,6 @@ function wordsOf(text: Buffer): string[] {
 }
 
 function tablesOf(text: Buffer): readonly TableUse[] {
-  const analysis = JSON.parse(analyzeSql(text, 0, text.length)) as Analysis;
+  const analysis = analysisOf(analyzeSql(text, 0, text.length));
   return analysis.error === undefined ? analysis.statements.flatMap((statement) => statement.tables) : [];
 }

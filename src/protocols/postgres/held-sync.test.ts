@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { analyzeSql } from '../../../native/binding/index.js';
-import type { Analysis } from './analysis.ts';
+import { type Analysis, analysisOf } from './analysis.ts';
 import type { Classified } from './classifier.ts';
 import { budgetOfFetched } from './countable.ts';
 import { budgetForm } from './held-sync.ts';
@@ -10,7 +10,7 @@ import type { Portal, Statement } from './statements.ts';
 
 function classified(sql: string): Classified {
   const text = Buffer.from(sql);
-  const { statements } = JSON.parse(analyzeSql(text, 0, text.length)) as Analysis & { error?: undefined };
+  const { statements } = analysisOf(analyzeSql(text, 0, text.length)) as Analysis & { error?: undefined };
   assert.notEqual(statements.length, 0, sql);
   return { statements, text } as unknown as Classified;
 }

@@ -7,7 +7,7 @@ import { analyzeSql } from '../../../native/binding/index.js';
 import { adminVocabulary } from '../../policy/admin-vocabulary.ts';
 import { loadPolicies } from '../../policy/engine.ts';
 import type { Decision, Principal, Target } from '../../policy/model.ts';
-import type { Analysis } from './analysis.ts';
+import { analysisOf } from './analysis.ts';
 import { operationOf } from './policy-operation.ts';
 import { postgresVocabulary } from './vocabulary.ts';
 
@@ -32,7 +32,7 @@ const developer = member('developers');
 /** Decides every statement of the text; the first denial counts. */
 function decide(principal: Principal, sql: string, account = 'read-only'): Decision {
   const bytes = Buffer.from(sql);
-  const analysis = JSON.parse(analyzeSql(bytes, 0, bytes.length)) as Analysis;
+  const analysis = analysisOf(analyzeSql(bytes, 0, bytes.length));
   assert.equal(analysis.error, undefined, `${sql}: ${analysis.error}`);
   const decisions = (analysis.statements ?? []).map((statement) =>
     engine.decide(principal, { ...target, account }, operationOf(statement)),
@@ -209,7 +209,7 @@ test('rows are changed without WHERE, and protected tables exported, when somebo
 
 test('what does not touch protected tables is exported freely', () => {
   const bytes = Buffer.from('copy orders to stdout');
-  const analysis = JSON.parse(analyzeSql(bytes, 0, bytes.length)) as Analysis;
+  const analysis = analysisOf(analyzeSql(bytes, 0, bytes.length));
   assert.ok(analysis.error === undefined);
   const [statement] = analysis.statements;
   assert.ok(statement !== undefined);

@@ -3,19 +3,9 @@ import type { StatementInfo, TableUse } from './analysis.ts';
 
 /** The statement in policy's terms, by the words of vocabulary.ts. Pure. */
 export function operationOf(statement: StatementInfo): Operation {
-  const objects: ObjectRef[] = [];
-  const seen = new Set<string>();
-  const add = (type: string, path: string, action: string): void => {
-    const key = `${type} ${action} ${path}`;
-    if (seen.has(key)) return;
-    seen.add(key);
-    objects.push({ type, path, action });
-  };
-  for (const table of statement.tables) add('Table', tablePath(table), table.mode);
-  for (const object of statement.objects) add('Object', `${object.type}:${object.name}`, statement.kind);
   return {
     action: statement.kind,
-    objects,
+    objects: objectsOf(statement),
     attributes: {
       statement: statement.kind,
       tables: once(statement.tables.map(tablePath)),
@@ -28,6 +18,21 @@ export function operationOf(statement: StatementInfo): Operation {
       touchesProtected: statement.touchesProtected ?? true,
     },
   };
+}
+
+/** Each once. */
+function objectsOf(statement: StatementInfo): readonly ObjectRef[] {
+  const { tables, objects, kind } = statement;
+  const all: ObjectRef[] = [];
+  for (const table of tables) all.push({ type: 'Table', path: tablePath(table), action: table.mode });
+  for (const object of objects) all.push({ type: 'Object', path: `${object.type}:${object.name}`, action: kind });
+  // Most statements name one object, or use one in two ways.
+  if (all.length < 2 || (all.length === 2 && all[0]?.action !== all[1]?.action)) return all;
+  const seen = new Set<string>();
+  return all.filter(({ type, path, action }) => {
+    const key = `${type} ${action} ${path}`;
+    return !seen.has(key) && seen.add(key);
+  });
 }
 
 /** As written, and without the schema. */

@@ -1,5 +1,6 @@
 //! What a statement text does: its class, the relations it reads and writes, what it calls and sets.
 
+mod constants;
 mod copy;
 mod kinds;
 mod model;
@@ -42,6 +43,7 @@ fn statement_info(statement: &Statement<'_>) -> StatementInfo {
         lock_mode: lock_mode(node),
         whole_rows: whole::reads_whole_rows(node),
         copy: (node.kind == "CopyStmt").then(|| copy::of(node)),
+        constant_writes: constants::writes_only_constants(node),
         literals_matter,
         unknown: kind == "other",
         tables: found.tables.into_items(),

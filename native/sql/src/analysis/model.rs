@@ -73,7 +73,7 @@ pub struct Copy {
     pub encoding: String,
 }
 
-/// What one statement does.
+/// What one statement does. What most statements have is left out of the JSON: `analysisOf` of analysis.ts puts it in again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "documented in analysis.ts, the contract")]
@@ -82,18 +82,42 @@ pub struct StatementInfo {
     pub kind: &'static str,
     pub start: usize,
     pub end: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<TableUse>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub objects: Vec<Object>,
+    #[serde(skip_serializing_if = "is_set")]
     pub has_where: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub settings: Vec<Setting>,
+    #[serde(skip_serializing_if = "is_unset")]
     pub dynamic_settings: bool,
+    #[serde(skip_serializing_if = "str::is_empty")]
     pub name: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
     pub lock_mode: &'static str,
+    #[serde(skip_serializing_if = "is_unset")]
     pub whole_rows: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub copy: Option<Copy>,
+    #[serde(skip_serializing_if = "is_unset")]
+    pub constant_writes: bool,
+    #[serde(skip_serializing_if = "is_unset")]
     pub literals_matter: bool,
+    #[serde(skip_serializing_if = "is_unset")]
     pub unknown: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_set(flag: &bool) -> bool {
+    *flag
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_unset(flag: &bool) -> bool {
+    !*flag
 }
 
 /// The analysis of a text, or why there is none.
