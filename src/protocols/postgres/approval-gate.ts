@@ -32,7 +32,7 @@ export interface HeldOperation {
 
 /** What becomes of a held operation. */
 export type Ruling =
-  | { readonly kind: 'allow'; readonly members: string; readonly budget: RowBudget | null }
+  | { readonly kind: 'allow'; readonly members: string; readonly budget: RowBudget | null; readonly approvedBy: readonly string[] }
   | { readonly kind: 'deny'; readonly members: string; readonly decision: Refusal; readonly substitute: Buffer };
 
 interface Held {
@@ -227,6 +227,7 @@ export class ApprovalGate {
       kind: 'allow',
       members: approvedMembers(approval, approvedBy, decision.policies),
       budget: approval.rowBudget === null ? null : new RowBudget(approval.rowBudget),
+      approvedBy,
     };
   }
 

@@ -1,15 +1,15 @@
 import { GatewayError } from '../../errors.ts';
 import type { Outbox } from '../../io/outbox.ts';
-import type { Decision } from '../../policy/model.ts';
+import type { Decision, Refusal } from '../../policy/model.ts';
 import type { ApprovalGate, HeldOperation, Ruling } from './approval-gate.ts';
 import { neededMembers } from './approval-words.ts';
 import { type BindMessage, parseBind } from './bind-record.ts';
 import { type Classified, deny } from './classifier.ts';
+import { ClientDecisions } from './client-decisions.ts';
 import { ClientRecord } from './client-record.ts';
 import { copiedQuery, describeQuery, untypedCopy } from './copied-query.ts';
 import { CopyInRecorder } from './copy-in.ts';
 import { budgetOfFetched, countsRows } from './countable.ts';
-import { strictest } from './decide-statements.ts';
 import { denialResponse, deniedBind, deniedExecute, deniedParse, deniedQuery, newNonce, refusalIn } from './denial.ts';
 import { heldBind, heldQuery, withExecuted } from './held-operation.ts';
 import { budgetForm, inSteps } from './held-sync.ts';
@@ -26,6 +26,7 @@ export class ClientMessages {
   readonly #state: SessionState;
   readonly #record: ClientRecord;
   readonly #approvals: ApprovalGate;
+  readonly #decisions: ClientDecisions;
   #copyIn: CopyInRecorder | null = null;
   /** The message offered last was not taken: it waits for an approval, or for what has to be known before one is asked for. */
   held = false;
@@ -34,6 +35,7 @@ export class ClientMessages {
     this.#state = state;
     this.#record = new ClientRecord(state);
     this.#approvals = approvals;
+    this.#decisions = new ClientDecisions(state);
   }
 
   fail(error: unknown): void {
@@ -137,13 +139,13 @@ export class ClientMessages {
       throw new GatewayError({ code: 'frame_invalid', source: 'client', phase: 'frame', publicMessage: 'invalid string in message' });
     const classified = this.#classify(bytes, at + 5, end - 1);
     const copied = copiedQuery(classified, bytes.subarray(at + 5, end - 1));
-    const decision = untypedCopy(this.#state.services.policy(), classified, copied) ?? this.#decision(classified);
-    const shown = this.#record.text(this.#isSensitive(classified), bytes, at + 5, end - 1);
+    const decision = untypedCopy(this.#state.services.policy(), classified, copied) ?? this.#decisions.onText(classified);
+    const shown = this.#record.text(this.#decisions.isSensitive(classified), bytes, at + 5, end - 1);
     let members = `"kind":"query",${classified.members},"text":${shown}`;
     let ruling: Ruling | null = null;
     // PREPARE runs nothing: what it prepares is asked for whenever it is executed.
     const asks = decision.kind === 'approve' && classified.action !== 'prepare';
-    const executed = asks ? this.#executed(classified) : null;
+    const executed = asks ? this.#decisions.executed(classified) : null;
     const form = asks ? budgetForm(classified, this.#state.transaction === 0x54, executed) : 'whole';
     if (asks) {
       ruling = this.#rule(decision, () =>
@@ -203,58 +205,6 @@ export class ClientMessages {
     return ruling;
   }
 
-  /** The prepared statement that an EXECUTE by SQL runs. */
-  #executed(classified: Classified): Statement | null {
-    return classified.action === 'execute' ? (this.#state.statements.get(classified.statements[0]?.name ?? '') ?? null) : null;
-  }
-
-  /** Whether literals are covered: the values of EXECUTE as those of what it runs, and all that was not understood. */
-  #isSensitive(classified: Classified): boolean {
-    if (classified.action === 'unparsed') return true;
-    if (classified.action !== 'execute') return classified.sensitive;
-    return this.#state.statements.get(classified.statements[0]?.name ?? '')?.classified.sensitive ?? true;
-  }
-
-  /** The decision on a text, with what EXECUTE runs decided again. */
-  #decision(classified: Classified): Decision {
-    const decision = this.#decidedNow(classified);
-    if (decision.kind === 'deny') return decision;
-    // CREATE TABLE AS EXECUTE is a statement of its own that runs one more.
-    const runs =
-      classified.action === 'execute'
-        ? classified.statements[0]
-        : classified.ddl
-          ? classified.statements.find((one) => one.kind === 'create' && one.name !== '')
-          : undefined;
-    if (runs === undefined) return decision;
-    const prepared = this.#state.statements.get(runs.name);
-    const engine = this.#state.services.policy();
-    if (prepared === undefined)
-      return deny(
-        engine,
-        'sluice.unknown-statement',
-        'unsupported',
-        'the prepared statement does not exist',
-        'PREPARE it through the gateway first',
-      );
-    const both = strictest(this.#decidedNow(prepared.classified), decision);
-    if (both.kind === 'approve' && (runs.kind !== 'execute' || prepared.exact === null)) return this.#prepareAnew();
-    return both;
-  }
-
-  /** Approvers see the very text, which is kept only where executions needed approval when it was prepared. */
-  #prepareAnew(): Decision {
-    const hint = 'prepare it again, and execute it by itself';
-    return deny(this.#state.services.policy(), 'sluice.unsupported', 'unsupported', 'what it executes needs approval', hint);
-  }
-
-  /** Its decision; by the policies in force, where others decided on it. */
-  #decidedNow(classified: Classified): Decision {
-    const { classifier } = this.#state;
-    if (classified.by === classifier) return classified.decision;
-    return classifier.classify(classified.text, 0, classified.text.length, this.#state.snapshot()).decision;
-  }
-
   /** PREPARE, DEALLOCATE and DISCARD by SQL share the name table with Parse and Close, as in the server. */
   #sqlNames(classified: Classified, decision: Decision, text: Buffer): { statement: Statement | null; undo: Undo | null } {
     const { statements, group } = this.#state;
@@ -293,7 +243,7 @@ export class ClientMessages {
     }
     const name = bytes.toString('utf8', at + 5, nameEnd);
     const classified = this.#classify(bytes, nameEnd + 1, textEnd);
-    let members = `"kind":"parse",${name === '' ? '' : `"name":${this.#record.name(name)},`}${classified.members},"text":${this.#record.text(this.#isSensitive(classified), bytes, nameEnd + 1, textEnd)}`;
+    let members = `"kind":"parse",${name === '' ? '' : `"name":${this.#record.name(name)},`}${classified.members},"text":${this.#record.text(this.#decisions.isSensitive(classified), bytes, nameEnd + 1, textEnd)}`;
     // Names by SQL inside the extended protocol would escape the table: PREPARE there is as rare as it is pointless.
     const copied = copiedQuery(classified, bytes.subarray(nameEnd + 1, textEnd));
     const decision =
@@ -306,7 +256,7 @@ export class ClientMessages {
             'PREPARE cannot be sent by the extended protocol',
             'send it as a simple query, or use Parse',
           )
-        : this.#decision(classified));
+        : this.#decisions.onText(classified));
     // The server only analyses it: whatever needs approval is held when values are bound to it.
     if (decision.kind === 'approve') members += neededMembers(decision);
     if (decision.kind === 'deny') {
@@ -351,9 +301,10 @@ export class ClientMessages {
       this.#expect({ kind: 'bind', nonce, substitute: missing('26000', `prepared statement "${bind.statement}" does not exist`) });
       return false;
     }
-    let decision = this.#decision(statement.classified);
+    const decidedBy = state.classifier;
+    let decision = this.#decisions.onText(statement.classified);
     const { exact } = statement;
-    if (decision.kind === 'approve' && exact === null) decision = this.#prepareAnew();
+    if (decision.kind === 'approve' && exact === null) decision = this.#decisions.prepareAnew();
     const params = decision.kind === 'deny' ? '' : this.#record.params(bind, bytes, statement);
     let members = `"kind":"bind","stmt":${statement.line}${params}`;
     let ruling: Ruling | null = null;
@@ -361,7 +312,11 @@ export class ClientMessages {
       ruling = this.#rule(decision, () => this.#heldBind(statement, exact, bind, bytes, params, members));
       if (ruling === null) return false;
       members += ruling.members;
-      if (ruling.kind === 'allow' && ruling.budget !== null && !countsRows(statement.classified, this.#executed(statement.classified)))
+      if (
+        ruling.kind === 'allow' &&
+        ruling.budget !== null &&
+        !countsRows(statement.classified, this.#decisions.executed(statement.classified))
+      )
         ruling = this.#approvals.rowsUnknown(decision);
     } else this.#approvals.withdraw();
     const refusal = refusalIn(decision, ruling, false);
@@ -378,6 +333,8 @@ export class ClientMessages {
       statement,
       classified: statement.classified,
       op,
+      decidedBy,
+      approvedBy: ruling?.kind === 'allow' ? ruling.approvedBy : [],
       executed: false,
       described: false,
       plan: null,
@@ -400,7 +357,7 @@ export class ClientMessages {
     members: string,
   ): HeldOperation {
     const held = heldBind(this.#state, this.#record, statement, exact, bind, bytes, params, members);
-    const executed = this.#executed(statement.classified);
+    const executed = this.#decisions.executed(statement.classified);
     // EXECUTE by the extended protocol: what it runs was prepared by SQL.
     return executed === null ? held : withExecuted(this.#record, held, executed);
   }
@@ -418,6 +375,10 @@ export class ClientMessages {
       out.insert(deniedExecute(nonce));
       this.#expect({ kind: 'execute', nonce, substitute: missing('34000', `portal "${name}" does not exist`) });
       return false;
+    }
+    if (portal.decidedBy !== state.classifier) {
+      const refusal = this.#decisions.refusalOfPortal(portal);
+      if (refusal !== null) return this.#denyExecute(portal, refusal, out);
     }
     // What FETCH and EXECUTE run is looked up by name when they run: it is described right before, with nothing in between.
     const named = portal.classified.action === 'fetch' || portal.classified.action === 'execute';
@@ -445,6 +406,14 @@ export class ClientMessages {
     this.#expect({ kind: 'execute', op, portal });
     out.pass(at, end);
     return recorded;
+  }
+
+  #denyExecute(portal: Portal, refusal: Refusal, out: Outbox): true {
+    const members = `"kind":"execute","stmt":${portal.statement?.line ?? 0},"again":${portal.op?.seq ?? 0}`;
+    const nonce = newNonce();
+    out.insert(deniedExecute(nonce));
+    this.#expect({ kind: 'execute', op: this.#record.denied(refusal, members), nonce, substitute: denialResponse(refusal) });
+    return true;
   }
 
   #describe(bytes: Buffer, at: number, end: number): void {

@@ -66,7 +66,7 @@ const oneLine = (value: string): string => value.replaceAll(NOT_IN_A_LINE, ' ').
  * What a session is for after a statement that can change its settings has completed; null: the same as before.
  * @param tag of its completion. @param atStart what its start-up option said.
  */
-export function reasonSetBy({ kind, settings }: StatementInfo, tag: string, atStart: string): string | null {
+export function reasonSetBy({ kind, settings }: Pick<StatementInfo, 'kind' | 'settings'>, tag: string, atStart: string): string | null {
   // Pools clean a connection so before they give it to somebody else.
   if (tag === 'DISCARD ALL') return atStart;
   const setting = settings[0];

@@ -1,4 +1,4 @@
-import type { Classified } from './classifier.ts';
+import type { Classified, Classifier } from './classifier.ts';
 import type { PgOperation } from './operation.ts';
 import type { ReplyPlan } from './reply-plan.ts';
 
@@ -24,6 +24,10 @@ export interface Portal {
   readonly name: string;
   readonly statement: Statement | null;
   readonly classified: Classified;
+  /** Whose decision lets it be executed: under other policies it is decided on again. */
+  decidedBy: Classifier;
+  /** Groups that have approved it. */
+  readonly approvedBy: readonly string[];
   /** The operation of its first Execute; later Executes of the same portal get their own. */
   op: PgOperation | null;
   executed: boolean;
@@ -55,6 +59,8 @@ export function queryPortal(classified: Classified): Portal {
     name: '',
     statement: null,
     classified,
+    decidedBy: classified.by,
+    approvedBy: [],
     op: null,
     executed: true,
     described: true,
