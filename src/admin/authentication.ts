@@ -1,4 +1,5 @@
 import { GatewayError } from '../errors.ts';
+import type { TokenPart } from '../identity/model.ts';
 import type { Principal } from '../policy/model.ts';
 import { jsonString } from '../recording/json.ts';
 import { refuse, TooMany } from './errors.ts';
@@ -25,7 +26,7 @@ const rates: Readonly<Record<'login' | 'failed' | 'changes', Rate>> = {
 };
 
 /** What the API's part of a token's audience is called. */
-const audience = 'api';
+const audience: TokenPart = 'api';
 const maxTokenBytes = 16 * 1024;
 
 /** Tells who asks: by a token in the header, or by the cookie of a browser's session. */

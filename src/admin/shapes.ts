@@ -104,6 +104,17 @@ export const keySchema: Schema = object({
 
 export const issuedSchema: Schema = object({ token: string, id: string, expiresAt: time, user: string });
 
+const tokenOnce = object({ token: string, id: string, expiresAt: time });
+
+/** After a log-in. */
+export const loggedInSchema: Schema = object({
+  token: { ...string, description: 'for the API alone' },
+  id: string,
+  expiresAt: time,
+  user: string,
+  client: { ...tokenOnce, description: 'for clients that connect to resources, alone; ends with the other' },
+});
+
 export const principalSchema: Schema = object({
   kind: oneOf('user', 'service'),
   name: string,

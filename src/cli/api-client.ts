@@ -22,7 +22,7 @@ export const apiDetails = [
   '  --config FILE   takes the URL from the configuration file of a gateway',
   '  --json          JSON in place of a table',
   '',
-  'Log in with `sluice login`, or set SLUICE_URL and SLUICE_TOKEN.',
+  'Log in with `sluice login`, or set SLUICE_URL and SLUICE_TOKEN (a service key, or of `sluice token issue --api`).',
 ].join('\n');
 
 /** What the gateway answered with an error. */
@@ -102,7 +102,12 @@ export class ApiClient {
     const answer = parse(text);
     if (response.ok) return answer as T;
     const { code = 'failed', message = `the gateway answered ${response.status}`, hint } = errorOf(answer);
-    throw new ApiFailure(response.status, code, message, response.status === 401 ? 'log in with: sluice login' : hint);
+    throw new ApiFailure(
+      response.status,
+      code,
+      message,
+      response.status === 401 && code !== 'token_audience' ? 'log in with: sluice login' : hint,
+    );
   }
 }
 

@@ -24,23 +24,29 @@ function folderOf(io: Io): string {
   return join(configured === undefined || configured === '' ? join(homeOf(io), '.config') : configured, 'sluice');
 }
 
-/** The file that holds the token alone, for whoever needs it as a password. */
+/** The file that holds the token for clients alone, for whoever needs it as a password. It is not good for the API. */
 export function tokenFile(io: Io): string {
   return join(folderOf(io), 'token');
 }
 
-export function storeLogin(io: Io, login: StoredLogin, token: string): void {
+/** The token for the API, which no client but this program needs. */
+function apiTokenFile(io: Io): string {
+  return join(folderOf(io), 'api-token');
+}
+
+export function storeLogin(io: Io, login: StoredLogin, tokens: { readonly api: string; readonly client: string }): void {
   const folder = folderOf(io);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   writeSecret(join(folder, 'login.json'), `${JSON.stringify(login)}\n`);
-  writeSecret(tokenFile(io), `${token}\n`);
+  writeSecret(apiTokenFile(io), `${tokens.api}\n`);
+  writeSecret(tokenFile(io), `${tokens.client}\n`);
 }
 
-/** Null when nobody is logged in. */
+/** With the token for the API. Null when nobody is logged in. */
 export function storedLogin(io: Io): { readonly login: StoredLogin; readonly token: string } | null {
   try {
     const login = JSON.parse(readFileSync(join(folderOf(io), 'login.json'), 'utf8')) as StoredLogin;
-    return { login, token: readFileSync(tokenFile(io), 'utf8').trim() };
+    return { login, token: readFileSync(apiTokenFile(io), 'utf8').trim() };
   } catch {
     return null;
   }
@@ -48,6 +54,7 @@ export function storedLogin(io: Io): { readonly login: StoredLogin; readonly tok
 
 export function forgetLogin(io: Io): void {
   rmSync(join(folderOf(io), 'login.json'), { force: true });
+  rmSync(apiTokenFile(io), { force: true });
   rmSync(tokenFile(io), { force: true });
 }
 

@@ -4,7 +4,7 @@ import { refuse } from './failure.ts';
 import type { GatewayKeys } from './gateway-keys.ts';
 import type { TokenStore } from './issued-tokens.ts';
 import { isLocalToken, type LocalTokenVerifier } from './local-token.ts';
-import type { Authenticator } from './model.ts';
+import type { Authenticator, TokenPart } from './model.ts';
 import type { PresentedTokens } from './presented-token.ts';
 import { isServiceKey, type ServiceKeyStore } from './service-keys.ts';
 import type { Users } from './users.ts';
@@ -30,14 +30,14 @@ export class GatewayAuthenticator implements Authenticator {
   }
 
   authenticate(secret: string, user: string): Promise<Principal> {
-    return this.#authenticate(secret, user);
+    return this.#authenticate(secret, user, 'connect');
   }
 
-  authenticateBearer(token: string, audience?: string): Promise<Principal> {
+  authenticateBearer(token: string, audience: TokenPart = 'connect'): Promise<Principal> {
     return this.#authenticate(token, null, audience);
   }
 
-  async #authenticate(secret: string, user: string | null, audience?: string): Promise<Principal> {
+  async #authenticate(secret: string, user: string | null, audience: TokenPart): Promise<Principal> {
     const principal = await this.#verify(secret, user, audience);
     if (user !== null && principal.name !== user) {
       throw refuse('token_user_mismatch', 'the credential belongs to another user', {
@@ -51,7 +51,7 @@ export class GatewayAuthenticator implements Authenticator {
     return principal;
   }
 
-  async #verify(secret: string, user: string | null, audience: string | undefined): Promise<Principal> {
+  async #verify(secret: string, user: string | null, audience: TokenPart): Promise<Principal> {
     const { presented, keys, users, tokens } = this.#parts;
     if (isServiceKey(secret)) {
       const principal = await keys.verify(secret);
@@ -75,7 +75,7 @@ export class GatewayAuthenticator implements Authenticator {
     return principal;
   }
 
-  async #verifyLocal(token: string, user: string | null, audience: string | undefined): Promise<Principal> {
+  async #verifyLocal(token: string, user: string | null, audience: TokenPart): Promise<Principal> {
     const { local, gatewayKeys } = this.#parts;
     try {
       return local.verify(token, user, audience);

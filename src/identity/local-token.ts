@@ -2,7 +2,7 @@ import { type KeyObject, randomUUID, sign, verify } from 'node:crypto';
 
 import { GatewayError } from '../errors.ts';
 import type { Principal } from '../policy/model.ts';
-import type { TokenVerifier } from './model.ts';
+import type { TokenPart, TokenVerifier } from './model.ts';
 
 /**
  * Tokens the gateway issues itself: JWS compact serialization (RFC 7515) of JWT claims (RFC 7519), signed with Ed25519 (RFC
@@ -14,7 +14,7 @@ const header = Buffer.from(JSON.stringify({ alg: 'EdDSA', typ: 'sluice+jwt' })).
 const audience = 'sluice';
 
 /** The audience of a token for one part of the gateway alone. */
-const audienceOf = (part: string | undefined): string => (part === undefined ? audience : `${audience}/${part}`);
+const audienceOf = (part: TokenPart | undefined): string => (part === undefined ? audience : `${audience}/${part}`);
 
 export const maxTokenBytes = 8 * 1024;
 export const maxTtlMs = 366 * 86_400_000;
@@ -31,7 +31,7 @@ export interface TokenRequest {
   /** Ids of the credentials that it is made from: it is refused when one of them was revoked. */
   readonly parents?: readonly string[];
   /** The one part of the gateway that the token is for; absent: all of it. */
-  readonly audience?: string;
+  readonly audience?: TokenPart;
 }
 
 /** The identity provider's word that a token stands on. */
@@ -134,7 +134,7 @@ export class LocalTokenVerifier implements TokenVerifier {
   }
 
   /** `part`: takes tokens for that part of the gateway as well. */
-  verify(token: string, user: string | null, part?: string): Principal {
+  verify(token: string, user: string | null, part?: TokenPart): Principal {
     if (token.length > maxTokenBytes) throw refused('token_malformed', 'the token is too long');
     const parts = token.split('.');
     const [protectedHeader, payload, signature] = parts;
@@ -153,8 +153,7 @@ export class LocalTokenVerifier implements TokenVerifier {
     const signed = Buffer.from(`${protectedHeader}.${payload}`);
     if (!keys.some((key) => verify(null, signed, key, signatureBytes)))
       throw refused('token_signature', "the token's signature is not that of its gateway");
-    if (claims.aud !== audience && claims.aud !== audienceOf(part))
-      throw refused('token_audience', 'the token was issued for something else');
+    if (claims.aud !== audience && claims.aud !== audienceOf(part)) throw forSomethingElse(claims.aud);
     const now = this.#clock() / 1000;
     if (now >= claims.exp) throw refused('token_expired', `the token expired at ${new Date(claims.exp * 1000).toISOString()}`);
     if (now + skewSeconds < Math.max(claims.nbf, claims.iat)) throw refused('token_not_yet_valid', 'the token is not valid yet');
@@ -224,6 +223,22 @@ function isObject(value: unknown): boolean {
 
 function isSeconds(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 && value < 2 ** 40;
+}
+
+function forSomethingElse(aud: string): GatewayError {
+  if (aud === audienceOf('connect'))
+    return refused(
+      'token_audience',
+      'the token is for connections to resources alone, and not for the API',
+      'log in with: sluice login, or have one issued with: sluice token issue --api',
+    );
+  if (aud === audienceOf('api'))
+    return refused(
+      'token_audience',
+      'the token is for the API alone, and not for connections to resources',
+      'take the one that sluice login keeps for clients: sluice ls shows how',
+    );
+  return refused('token_audience', 'the token was issued for something else');
 }
 
 function refused(code: string, publicMessage: string, hint = 'get a new one with: sluice token issue'): GatewayError {

@@ -161,13 +161,16 @@ test('an issued token carries the identity of the provider, and cannot renew its
   const forApi = await identity.logins.issueFor(principal, { audience: 'api' });
   assert.equal((await identity.authenticator.authenticateBearer(forApi.token, 'api')).name, 'ann');
   await assert.rejects(identity.authenticator.authenticate(forApi.token, 'ann'), { code: 'token_audience' });
-  await assert.rejects(identity.authenticator.authenticateBearer(forApi.token, 'other'), { code: 'token_audience' });
+  await assert.rejects(identity.authenticator.authenticateBearer(forApi.token), { code: 'token_audience' });
+  const forClients = await identity.logins.issueFor(principal, { audience: 'connect' });
+  assert.equal((await identity.authenticator.authenticate(forClients.token, 'ann')).name, 'ann');
+  await assert.rejects(identity.authenticator.authenticateBearer(forClients.token, 'api'), { code: 'token_audience' });
   assert.equal((await identity.authenticator.authenticateBearer(issued.token, 'api')).name, 'ann', 'a token for all is good for a part');
 
   const listed = await identity.tokens.list({ user: 'ann', limit: 10 });
   assert.deepEqual(
     new Set(listed.map((token) => token.id)),
-    new Set([principal.credential.id, issued.id, again.id, capped.id, brief.id, forApi.id]),
+    new Set([principal.credential.id, issued.id, again.id, capped.id, brief.id, forApi.id, forClients.id]),
   );
   assert.ok(listed.every((token) => token.subject === '17' && token.provider === 'corp'));
   assert.ok(!JSON.stringify(await identity.store.db.selectFrom('issued_tokens').selectAll().execute()).includes(issued.token));

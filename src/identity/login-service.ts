@@ -9,7 +9,7 @@ import type { Departures, IdentityLog } from './departures.ts';
 import { refuse, storeUnavailable } from './failure.ts';
 import type { TokenStore } from './issued-tokens.ts';
 import { signToken } from './local-token.ts';
-import type { DevicePoll, DeviceStart, IssuedToken, Login, LoginProvider, LoginService, LoginStart } from './model.ts';
+import type { DevicePoll, DeviceStart, IssuedToken, Login, LoginProvider, LoginService, LoginStart, TokenPart } from './model.ts';
 import { type CodeAttempt, newBinding, OidcLogin, type Vouched } from './oidc-login.ts';
 import type { OidcProvider } from './oidc-provider.ts';
 import type { IdentityLines } from './record.ts';
@@ -170,7 +170,10 @@ export class Logins implements LoginService {
     return { state: 'done', login: login2 };
   }
 
-  async issueFor(principal: Principal, options: { readonly ttlSeconds?: number; readonly audience?: string } = {}): Promise<IssuedToken> {
+  async issueFor(
+    principal: Principal,
+    options: { readonly ttlSeconds?: number; readonly audience?: TokenPart } = {},
+  ): Promise<IssuedToken> {
     const { config, gateway, privateKey, tokens, lines, now } = this.#parts;
     const { credential } = principal;
     const fresh = credential.kind === 'oidc' || credential.kind === 'saml';

@@ -1,5 +1,8 @@
 import type { Principal } from '../policy/model.ts';
 
+/** What a token of the gateway may be for alone: connections to resources, or the API. */
+export type TokenPart = 'connect' | 'api';
+
 /** Checks a presented token. Throws GatewayError (`token_malformed`, `token_signature`, `token_expired`, `token_user_mismatch` ...), phase `login`. */
 export interface TokenVerifier {
   /** `user` is the name the client logged in with (before any `+account`); it must be the token's own. Null: the token alone says it. */
@@ -14,10 +17,10 @@ export interface Authenticator {
   /** Errors as of TokenVerifier, and `revoked`, `name_taken`, `issuer_unknown`, `issuer_unavailable`, `key_unknown`, `store_unavailable`. */
   authenticate(secret: string, user: string): Promise<Principal>;
   /**
-   * As `authenticate` where the protocol takes the name from the token itself (OAUTHBEARER without a user, the API). `audience`
-   * admits tokens that were issued for that part of the gateway alone, beside those for all of it.
+   * As `authenticate` where the protocol takes the name from the token itself (OAUTHBEARER without a user, the API). A token that was
+   * issued for another part of the gateway than `audience` (default `connect`, as of `authenticate`) is refused: `token_audience`.
    */
-  authenticateBearer(token: string, audience?: string): Promise<Principal>;
+  authenticateBearer(token: string, audience?: TokenPart): Promise<Principal>;
 }
 
 /** An identity provider that people can log in with. */
@@ -109,7 +112,7 @@ export interface LoginService {
    * A token that carries the principal, issuer and subject of its provider included. It lives `identity.token_ttl` at most, and no
    * longer than what it is made from unless that is a log-in: a token cannot renew itself. Throws `token_lifetime`, `groups_too_many`.
    */
-  issueFor(principal: Principal, options?: { readonly ttlSeconds?: number; readonly audience?: string }): Promise<IssuedToken>;
+  issueFor(principal: Principal, options?: { readonly ttlSeconds?: number; readonly audience?: TokenPart }): Promise<IssuedToken>;
   /**
    * A code for the command line on the loopback interface, good once and for 60 s. `challenge` is the base64url SHA-256 of a
    * verifier that only the command line knows (PKCE, S256).

@@ -92,10 +92,12 @@ test('login goes by the browser and back, keeps the token for oneself, and write
   assert.match(out, /^logged in as ada until /);
 
   const tokenPath = join(home, '.config', 'sluice', 'token');
-  for (const file of [tokenPath, join(home, '.config', 'sluice', 'login.json'), join(home, '.pgpass')])
+  const apiTokenPath = join(home, '.config', 'sluice', 'api-token');
+  for (const file of [tokenPath, apiTokenPath, join(home, '.config', 'sluice', 'login.json'), join(home, '.pgpass')])
     assert.equal(statSync(file).mode & 0o777, 0o600, file);
   const token = readFileSync(tokenPath, 'utf8').trim();
-  assert.doesNotMatch(out + err, new RegExp(token.slice(0, 40)));
+  const apiToken = readFileSync(apiTokenPath, 'utf8').trim();
+  for (const one of [token, apiToken]) assert.ok(!(out + err).includes(one.split('.')[2] ?? ''));
   const services = readFileSync(join(home, '.pg_service.conf'), 'utf8');
   assert.match(
     services,
@@ -112,11 +114,24 @@ test('login goes by the browser and back, keeps the token for oneself, and write
   );
   assert.match(ls.out, /^payments +postgres +read-write +ask +sluice request payments --role read-write /m);
 
+  // What lies in the clients' files opens connections and nothing else, and what the commands use opens none.
+  const { authenticator } = stage.identity;
+  assert.equal((await authenticator.authenticate(token, 'ada')).name, 'ada');
+  await assert.rejects(authenticator.authenticate(apiToken, 'ada'), { code: 'token_audience' });
+  const stolen = await run(home, ['grants', 'ls'], { SLUICE_URL: stage.url, SLUICE_TOKEN: token });
+  assert.equal(stolen.code, 1);
+  assert.match(
+    stolen.err,
+    /^the token is for connections to resources alone, and not for the API\nlog in with: sluice login, or .* --api\n$/,
+  );
+  assert.ok((await stage.record()).some((line) => line.type === 'auth' && line['code'] === 'token_audience' && line['via'] === 'api'));
+
   const out1 = await run(home, ['logout']);
   assert.deepEqual([out1.code, out1.out], [0, 'logged out\n']);
-  const refused = await run(home, ['ls'], { SLUICE_URL: stage.url, SLUICE_TOKEN: token });
+  const refused = await run(home, ['ls'], { SLUICE_URL: stage.url, SLUICE_TOKEN: apiToken });
   assert.equal(refused.code, 1);
   assert.match(refused.err, /revoked/);
+  await assert.rejects(authenticator.authenticate(token, 'ada'), { code: 'revoked' });
 });
 
 test('login by device shows a code and waits until it was entered', async () => {
@@ -249,7 +264,7 @@ test('open sessions are listed and ended, and events tell of it', async () => {
   watching.child.kill('SIGINT');
   assert.equal((await watching.done).code, 0);
   const alerts = await run(home, ['alerts'], as('sam', 'security'));
-  assert.match(alerts.out, /alert +bob {2}payments {2}cli-live-1 {2}rule=cards/);
+  assert.match(alerts.out, /alert +gw-1 {2}bob {2}payments {2}cli-live-1 {2}rule=cards/);
 });
 
 test('users are revoked and restored', async () => {

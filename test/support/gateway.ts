@@ -43,7 +43,7 @@ export interface Gateway {
   readonly config: string;
   readonly recordDir: string;
   readonly pid: number;
-  /** `sluice token issue`: the token alone. */
+  /** `sluice token issue --api`: the token alone. */
   token(user: string, groups: readonly string[], ttl?: string): string;
   /** Runs a command of the command line to its end. */
   sluice(...args: readonly string[]): { readonly status: number | null; readonly stdout: string; readonly stderr: string };
@@ -105,6 +105,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
         ...groups.flatMap((group) => ['--group', group]),
         '--ttl',
         ttl,
+        '--api',
       );
       if (done.status !== 0) throw new Error(`token issue failed: ${done.stderr}`);
       return done.stdout.trim();

@@ -1,4 +1,5 @@
 import { issuerOf, issuerOfRevoked } from '../../access/known-users.ts';
+import type { TokenPart } from '../../identity/model.ts';
 import type { Principal } from '../../policy/model.ts';
 import { recorded } from '../authorization.ts';
 import { refuse } from '../errors.ts';
@@ -45,15 +46,21 @@ export const credentialRoutes: readonly Route[] = [
     id: 'issueToken',
     summary: 'A token for yourself, for clients that know passwords only',
     access: 'token.issue',
-    body: object({ ttlSeconds: seconds }, ['ttlSeconds']),
+    body: object(
+      {
+        ttlSeconds: seconds,
+        audience: { ...oneOf('connect', 'api'), description: 'what it is good for; default: connections to resources', default: 'connect' },
+      },
+      ['ttlSeconds', 'audience'],
+    ),
     replies: { 201: { description: 'the token: it is shown this once', schema: issuedSchema } },
     async handle(call) {
-      const { ttlSeconds } = call.body as { readonly ttlSeconds?: number };
+      const { ttlSeconds, audience = 'connect' } = call.body as { readonly ttlSeconds?: number; readonly audience?: TokenPart };
       // A token must not outlive what it was made with, or who was to lose access at an hour could keep it by asking again.
       const left = Math.floor((call.principal.credential.expiresAt - call.services.now()) / 1000);
       if (left < 1) throw refuse('unauthenticated', 'the log-in has expired');
       const most = Math.min(left, call.services.config.identity.tokenSeconds);
-      const issued = await call.services.logins.issueFor(call.bare, { ttlSeconds: Math.min(ttlSeconds ?? most, most) });
+      const issued = await call.services.logins.issueFor(call.bare, { ttlSeconds: Math.min(ttlSeconds ?? most, most), audience });
       await recorded(call.services);
       return json(201, { ...issued, user: call.principal.name });
     },

@@ -5,7 +5,7 @@ import { refuse } from '../errors.ts';
 import { type ApiReply, json, redirect } from '../http.ts';
 import type { Call, OpenCall, Route } from '../route.ts';
 import { boolean, integer, list, object, oneOf, string, text, time } from '../schema.ts';
-import { issuedSchema } from '../shapes.ts';
+import { loggedInSchema } from '../shapes.ts';
 import { sessionCookie } from '../web-sessions.ts';
 
 /** Ties a log-in to the browser that began it. */
@@ -155,7 +155,7 @@ export function loginRoutes(authentication: Authentication, url: string): readon
       access: 'open',
       body: object({ id: text(512, undefined, 1) }),
       replies: {
-        200: { description: 'a token: it is shown this once', schema: issuedSchema },
+        200: { description: 'a token: it is shown this once', schema: loggedInSchema },
         202: { description: 'not yet', schema: object({ state: oneOf('pending'), intervalSeconds: integer }) },
       },
       async handle(call) {
@@ -177,7 +177,7 @@ export function loginRoutes(authentication: Authentication, url: string): readon
       summary: 'A token for the code that a command line was sent (PKCE)',
       access: 'open',
       body: object({ code: text(512, undefined, 1), verifier: { type: 'string', pattern: '^[A-Za-z0-9._~-]{43,128}$' } }),
-      replies: { 200: { description: 'a token: it is shown this once', schema: issuedSchema } },
+      replies: { 200: { description: 'a token: it is shown this once', schema: loggedInSchema } },
       handle: counted(async (call) => {
         const { code, verifier } = call.body as { readonly code: string; readonly verifier: string };
         return json(200, await issued(call, await call.services.logins.redeemCode(code, verifier)));
@@ -226,10 +226,19 @@ export async function logout(authentication: Authentication, call: Call): Promis
   return json(200, { done: true, at: Math.round(now()) }, [['Set-Cookie', setCookie(sessionCookie, '', 0, 'Lax')]]);
 }
 
+/** Two tokens: what lies in the files of clients must not decide on requests, nor revoke anybody. */
 async function issued(call: OpenCall, principal: Login['principal']): Promise<Record<string, unknown>> {
-  const { token, id, expiresAt } = await call.services.logins.issueFor(principal);
+  const { logins } = call.services;
+  const own = await logins.issueFor(principal, { audience: 'api' });
+  const { credential } = principal;
+  const parents = [...(credential.parents ?? []), credential.id];
+  // Made from the other, so that it ends with it: at the log-out for example.
+  const client = await logins.issueFor(
+    { ...principal, credential: { kind: 'issued-token', id: own.id, expiresAt: own.expiresAt, parents } },
+    { audience: 'connect' },
+  );
   await recorded(call.services);
-  return { token, id, expiresAt, user: principal.name };
+  return { ...own, user: principal.name, client };
 }
 
 function findProvider(call: OpenCall, name: string): LoginProvider {

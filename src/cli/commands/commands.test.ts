@@ -159,7 +159,11 @@ test('token issue prints a token the gateway takes, and nothing else', async () 
   );
   assert.deepEqual([code, err], [0, '']);
   assert.match(out, /^[\w-]+\.[\w-]+\.[\w-]+\n$/);
-  const principal = new LocalTokenVerifier('gw-1', tokenKey(join(dir, 'var')).publicKey, () => 1_000_000).verify(out.trim(), 'ci');
+  const verifier = new LocalTokenVerifier('gw-1', tokenKey(join(dir, 'var')).publicKey, () => 1_000_000);
+  const principal = verifier.verify(out.trim(), 'ci', 'connect');
+  assert.throws(() => verifier.verify(out.trim(), 'ci', 'api'), { code: 'token_audience' });
+  const both = await run('token', 'issue', '--config', config, '--user', 'ci', '--group', 'a', '--ttl', '15m', '--api');
+  for (const part of ['connect', 'api'] as const) assert.equal(verifier.verify(both.out.trim(), 'ci', part).name, 'ci', part);
   assert.deepEqual([principal.kind, principal.groups, principal.credential.expiresAt], ['service', ['a', 'b'], 1_900_000]);
 });
 

@@ -19,6 +19,8 @@ interface Issued {
   readonly id: string;
   readonly expiresAt: number;
   readonly user: string;
+  /** For clients that connect to resources; the other is for the API alone. */
+  readonly client: { readonly token: string };
 }
 
 interface DeviceBegun {
@@ -50,7 +52,7 @@ const BROWSER_MS = 5 * 60_000;
 
 export const login: Command = {
   name: 'login',
-  summary: 'Logs in with an identity provider and keeps a short-lived token for the other commands and for your clients.',
+  summary: 'Logs in with an identity provider and keeps short-lived tokens, one for the other commands and one for your clients.',
   usage: '--url https://GATEWAY:8443 [--provider P] [--device] [--ca FILE] [--service-file]',
   options: {
     ...apiOptions,
@@ -66,7 +68,8 @@ export const login: Command = {
     "  --service-file  writes an entry for each resource into your clients' own files, the token as password included",
     apiDetails,
     '',
-    'The token is kept in $XDG_CONFIG_HOME/sluice (or ~/.config/sluice), readable by you alone.',
+    'They are kept in $XDG_CONFIG_HOME/sluice (or ~/.config/sluice), readable by you alone: `token` is the password of your clients and',
+    'opens connections alone; `api-token` is for the other commands.',
   ].join('\n'),
   async run(args: Arguments, io: Io): Promise<ExitCode> {
     const url = gatewayUrl(args, io) ?? storedLogin(io)?.login.url;
@@ -82,8 +85,8 @@ export const login: Command = {
       io.err('nobody logged in in time\n');
       return 4;
     }
-    storeLogin(io, { url, user: issued.user, expiresAt: issued.expiresAt, ca }, issued.token);
-    const written = args.flag('service-file') ? await writeFiles(new ApiClient(url, issued.token, ca), io, issued.token, ca) : [];
+    storeLogin(io, { url, user: issued.user, expiresAt: issued.expiresAt, ca }, { api: issued.token, client: issued.client.token });
+    const written = args.flag('service-file') ? await writeFiles(new ApiClient(url, issued.token, ca), io, issued.client.token, ca) : [];
     if (args.flag('json')) {
       io.out(`${JSON.stringify({ user: issued.user, expiresAt: issued.expiresAt, url, files: written })}\n`);
       return 0;
@@ -96,7 +99,7 @@ export const login: Command = {
 
 export const logout: Command = {
   name: 'logout',
-  summary: 'Takes the token of this log-in back and forgets it.',
+  summary: 'Takes the tokens of this log-in back and forgets them.',
   usage: '',
   options: apiOptions,
   details: apiDetails,

@@ -1,5 +1,5 @@
 import { parseDuration } from '../../config/values.ts';
-import { issueToken } from '../../identity/local-token.ts';
+import { issueToken, type TokenRequest } from '../../identity/local-token.ts';
 import { tokenKey } from '../../identity/signing-key.ts';
 import { type Arguments, type Command, type ExitCode, type Io, UsageError } from '../command.ts';
 import { configDetails, configOf, configOption } from '../config-option.ts';
@@ -7,13 +7,14 @@ import { configDetails, configOf, configOption } from '../config-option.ts';
 export const tokenIssue: Command = {
   name: 'token issue',
   summary: 'Issues a token to log in with as the password. The token alone goes to stdout.',
-  usage: '--config FILE --user U [--group G]... --ttl 8h [--service]',
+  usage: '--config FILE --user U [--group G]... --ttl 8h [--service] [--api]',
   options: {
     ...configOption,
     user: { type: 'string' },
     group: { type: 'string', multiple: true },
     ttl: { type: 'string' },
     service: { type: 'boolean' },
+    api: { type: 'boolean' },
   },
   details: [
     configDetails,
@@ -21,6 +22,8 @@ export const tokenIssue: Command = {
     '  --group G       a group policies know; may be given several times',
     '  --ttl 8h        how long it is valid: 90s, 15m, 8h, 30d',
     '  --service       for a service account instead of a person',
+    '  --api           good for the API and the commands that use it as well (SLUICE_TOKEN): approvals, grants, revocations;',
+    '                  keep such a one out of ~/.pgpass. Without it: for connections to resources alone',
   ].join('\n'),
   async run(args: Arguments, io: Io): Promise<ExitCode> {
     const user = args.required('user');
@@ -29,7 +32,13 @@ export const tokenIssue: Command = {
     if (ttlMs === null) throw new UsageError(`--ttl "${ttl}" is not a duration; write e.g. 8h, 15m or 30d`);
     const { config } = configOf(args, io);
     const { privateKey } = tokenKey(config.gateway.dataDir);
-    const request = { user, kind: args.flag('service') ? 'service' : 'user', groups: args.list('group'), ttlMs } as const;
+    const request: TokenRequest = {
+      user,
+      kind: args.flag('service') ? 'service' : 'user',
+      groups: args.list('group'),
+      ttlMs,
+      ...(args.flag('api') ? {} : { audience: 'connect' }),
+    };
     let token: string;
     try {
       token = issueToken(request, config.gateway.name, privateKey, io.now());
