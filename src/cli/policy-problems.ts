@@ -4,7 +4,8 @@ import { basename, join } from 'node:path';
 import { whyUnreadable } from '../config/unreadable.ts';
 import { nearest } from '../config/values.ts';
 import { GatewayError } from '../errors.ts';
-import { CedarEngine, type PolicyFile } from '../policy/engine.ts';
+import { CedarEngine } from '../policy/engine.ts';
+import type { PolicyFile } from '../policy/files.ts';
 import { vocabularies } from '../protocols/registry.ts';
 
 /** A compiler that finds something new each time would be at fault, not the policies. */

@@ -1,19 +1,9 @@
-import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
-
 import { compilePolicies, decidePolicy, dropPolicies, listPolicies } from '../../native/binding/index.js';
-import { GatewayError } from '../errors.ts';
-import { authAge, type Evidence, evidenceOf } from './evidence.ts';
-import type { ApproverGroup, Decision, ObjectRef, Operation, PolicyEngine, Principal, Target } from './model.ts';
+import { invalid, type PolicyFile, readPolicies, snapshotOf } from './files.ts';
+import type { ApproverGroup, Decision, Operation, PolicyEngine, Principal, Target } from './model.ts';
+import { type PolicyRequest, PolicyRequests } from './requests.ts';
 import { cedarSchema } from './schema.ts';
-import type { ObjectType, ProtocolVocabulary } from './vocabulary.ts';
-
-export interface PolicyFile {
-  /** As problems name it, e.g. `policies/base.cedar`. */
-  readonly name: string;
-  readonly text: string;
-}
+import type { ProtocolVocabulary } from './vocabulary.ts';
 
 export interface PolicySummary {
   readonly id: string;
@@ -46,35 +36,6 @@ interface Answer {
   readonly errors: readonly string[];
 }
 
-/** What is the same for all operations of a principal: the beginning of its requests, and of their context. */
-interface Known {
-  /** Of `who` and `facts`. */
-  readonly id: number;
-  readonly who: string;
-  readonly evidence: Evidence;
-  readonly facts: string;
-}
-
-/** What is the same for all operations on a target. */
-interface KnownTarget {
-  /** Of `facts`. */
-  readonly id: number;
-  /** Its name as JSON. */
-  readonly resource: string;
-  /** Members of the context. */
-  readonly facts: string;
-  /** Parts of requests that have been described, by object and action. */
-  readonly parts: Map<string, Part>;
-}
-
-/** A part of a request. */
-interface Part {
-  readonly id: number;
-  readonly text: string;
-}
-
-/** Objects of one target whose descriptions are kept. */
-const DESCRIBED = 1024;
 /** Decisions are remembered by everything that policies can see; longer requests are rare, and not kept. */
 const REMEMBERED = 4096;
 const REMEMBERED_LENGTH = 4096;
@@ -85,17 +46,9 @@ export class CedarEngine implements PolicyEngine {
   readonly policies: readonly PolicySummary[];
   readonly #id: number;
   readonly #hints: ReadonlyMap<string, string>;
-  readonly #objectTypes: ReadonlyMap<string, ObjectType>;
-  readonly #mfaClasses: readonly string[];
+  readonly #requests: PolicyRequests;
   readonly #remember: number;
-  /** Null when no policy asks how long ago somebody logged in: then decisions do not depend on the time. */
-  readonly #now: (() => number) | null;
-  readonly #known = new WeakMap<Principal, Known>();
-  readonly #targets = new WeakMap<Target, KnownTarget>();
   readonly #remembered = new Map<string, Answer>();
-  /** Ids of texts. One that is forgotten gets another id: none stands for two texts, ever. */
-  readonly #ids = new Map<string, number>();
-  #lastId = 0;
   #closed = false;
 
   /** Throws GatewayError `policy_invalid` with one line per problem, `file:line:column: message; hint`. */
@@ -109,10 +62,9 @@ export class CedarEngine implements PolicyEngine {
     }
     this.policies = JSON.parse(listPolicies(this.#id)) as PolicySummary[];
     this.#hints = new Map(this.policies.filter((policy) => policy.hint !== '').map((policy) => [policy.id, policy.hint]));
-    this.#objectTypes = new Map(vocabularies.flatMap((vocabulary) => vocabulary.objectTypes.map((type) => [type.name, type])));
-    this.#mfaClasses = mfaClasses;
+    const asksTime = files.some((file) => file.text.includes('authAge'));
+    this.#requests = new PolicyRequests(vocabularies, mfaClasses, asksTime ? now : null);
     this.#remember = remember;
-    this.#now = files.some((file) => file.text.includes('authAge')) ? now : null;
     this.snapshot = snapshotOf(schema, files);
   }
 
@@ -124,8 +76,7 @@ export class CedarEngine implements PolicyEngine {
   }
 
   scope(principal: Principal): string {
-    const { who, evidence, facts } = this.#knownOf(principal);
-    return `${who}${facts}${this.#authAge(evidence)}`;
+    return this.#requests.scope(principal);
   }
 
   /**
@@ -134,47 +85,21 @@ export class CedarEngine implements PolicyEngine {
    * allow; the first that nobody's approval would allow denies. Allowed: the policies of all, in order, once each.
    */
   decide(principal: Principal, target: Target, operation: Operation, approvedBy: readonly string[] = []): Decision {
-    const { id, who, evidence, facts } = this.#knownOf(principal);
-    const known = this.#knownTarget(target);
-    let parts = '';
-    let ids = '';
-    let ownActionDone = false;
-    for (const object of operation.objects) {
-      ownActionDone ||= object.action === operation.action;
-      const part = this.#part(target, known, object);
-      if (part === null) return this.#failed(`objects of type ${object.type} are unknown to policy`);
-      parts += parts === '' ? part.text : `,${part.text}`;
-      ids += `,${part.id}`;
-    }
-    if (!ownActionDone) {
-      const part = this.#ownPart(known, operation.action);
-      parts += parts === '' ? part.text : `,${part.text}`;
-      ids += `,${part.id}`;
-    }
-    const attributes = JSON.stringify(operation.attributes);
-    const granted = principal.groups.includes(`${target.resource}/${target.account}`);
-    const approvals = approvedBy.length === 0 ? '' : `,"approvedBy":${JSON.stringify(approvedBy)}`;
-    const age = this.#authAge(evidence);
-    // Ids instead of the texts that seldom change: everything that policies can see, in a fraction of the length.
-    const key = `${id},${known.id},${granted},${age}${ids};${attributes}${approvals}`;
-    const answer = this.#ask(key, () => {
-      // Of names that are there twice the last one counts: what the operation says of itself cannot replace what is known here.
-      const stated = attributes.length > 2 ? `${attributes.slice(0, -1)},` : '{';
-      const context = `${stated}${known.facts},"granted":${granted},"authAge":${age},${facts}}`;
-      return `${who},"context":${context}${approvals},"parts":[${parts}]}`;
-    });
+    const request = this.#requests.of(principal, target, operation, approvedBy);
+    if (typeof request === 'string') return this.#failed(`objects of type ${request} are unknown to policy`);
+    const answer = this.#ask(request);
     return typeof answer === 'string' ? this.#failed(answer) : this.#decision(answer, target, operation);
   }
 
-  /** @param key stands for the request: two that are the same have one request. */
-  #ask(key: string, request: () => string): Answer | string {
+  /** What policies say, or why they could not be asked. */
+  #ask({ key, text }: PolicyRequest): Answer | string {
     // A closed engine has nothing to go by, whatever it remembers.
     if (this.#closed) return 'the policies are no longer in force';
     const remembered = this.#remembered.get(key);
     if (remembered !== undefined) return remembered;
     let answer: Answer;
     try {
-      answer = JSON.parse(decidePolicy(this.#id, request())) as Answer;
+      answer = JSON.parse(decidePolicy(this.#id, text())) as Answer;
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
     }
@@ -226,114 +151,6 @@ export class CedarEngine implements PolicyEngine {
       hint: 'tell whoever runs the gateway: this is an error in its policies, not in the request',
     };
   }
-
-  #knownOf(principal: Principal): Known {
-    let known = this.#known.get(principal);
-    if (known === undefined) {
-      const evidence = evidenceOf(principal, this.#mfaClasses);
-      const { mfa, acr, amr } = evidence;
-      const facts = JSON.stringify({ issuer: principal.issuer, mfa, acr, amr });
-      const who = `{"principal":${JSON.stringify({ type: principal.kind === 'user' ? 'User' : 'Service', id: principal.name })},"groups":${JSON.stringify(principal.groups)}`;
-      known = { id: this.#idOf(`${who}${facts}`), who, evidence, facts: facts.slice(1, -1) };
-      this.#known.set(principal, known);
-    }
-    return known;
-  }
-
-  #knownTarget(target: Target): KnownTarget {
-    let known = this.#targets.get(target);
-    if (known === undefined) {
-      const resource = JSON.stringify(target.resource);
-      const facts = `"account":${JSON.stringify(target.account)},"resource":${resource},"kind":${JSON.stringify(target.kind)}`;
-      known = { id: this.#idOf(facts), resource, facts, parts: new Map() };
-      this.#targets.set(target, known);
-    }
-    return known;
-  }
-
-  #authAge(evidence: Evidence): number {
-    return this.#now === null ? -1 : authAge(evidence, this.#now());
-  }
-
-  /** The object with its action as a part of the request, or null for a type no vocabulary has. */
-  #part(target: Target, known: KnownTarget, object: ObjectRef): Part | null {
-    const { type, path, action } = object;
-    // With the length no path can be taken for another one and its action.
-    const key = `${type} ${path.length} ${path}${action}`;
-    const kept = known.parts.get(key);
-    if (kept !== undefined) return kept;
-    const described = this.#describe(target, object);
-    if (described === null) return null;
-    return this.#keepPart(known, key, `{"action":${JSON.stringify(action)},"resource":${described}}`);
-  }
-
-  /** The same for the operation's own action on the resource. */
-  #ownPart(known: KnownTarget, action: string): Part {
-    // No type is without a name.
-    const key = ` ${action}`;
-    return (
-      known.parts.get(key) ??
-      this.#keepPart(known, key, `{"action":${JSON.stringify(action)},"resource":{"type":"Resource","id":${known.resource}}}`)
-    );
-  }
-
-  #keepPart(known: KnownTarget, key: string, text: string): Part {
-    const part = { id: this.#idOf(text), text };
-    if (key.length <= REMEMBERED_LENGTH) {
-      if (known.parts.size >= DESCRIBED) known.parts.clear();
-      known.parts.set(key, part);
-    }
-    return part;
-  }
-
-  #idOf(text: string): number {
-    let id = this.#ids.get(text);
-    if (id === undefined) {
-      id = ++this.#lastId;
-      if (text.length > REMEMBERED_LENGTH) return id;
-      if (this.#ids.size >= REMEMBERED) this.#ids.clear();
-      this.#ids.set(text, id);
-    }
-    return id;
-  }
-
-  /** The object as the request's `resource`, or null for a type no vocabulary has. */
-  #describe(target: Target, object: ObjectRef): string | null {
-    const type = this.#objectTypes.get(object.type);
-    if (type === undefined) return null;
-    const { attributes, parents } = type.describe(object.path);
-    return JSON.stringify({
-      type: object.type,
-      id: `${target.resource}/${object.path}`,
-      parents: [
-        ...parents.map((parent) => ({ type: parent.type, id: `${target.resource}/${parent.path}` })),
-        { type: 'Resource', id: target.resource },
-      ],
-      attrs: attributes,
-    });
-  }
-}
-
-/**
- * The `*.cedar` files of a directory, in order of name. `label` is the directory as problems should name it. Throws GatewayError
- * `policy_invalid`: unreadable, or no policies at all.
- */
-export function readPolicies(dir: string, label = dir): PolicyFile[] {
-  let files: PolicyFile[];
-  try {
-    const names = readdirSync(dir)
-      .filter((name) => name.endsWith('.cedar'))
-      .sort();
-    files = names.map((name) => ({
-      name: join(label, name),
-      text: new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(join(dir, name))),
-    }));
-  } catch (error) {
-    throw invalid(`${label}: cannot read the policies: ${error instanceof Error ? error.message : String(error)}`, error);
-  }
-  // Without policies everything is denied: surely not meant, so say it at start and not at the first statement.
-  if (files.length === 0) throw invalid(`${label}: no *.cedar file here; without policies everything is denied`);
-  return files;
 }
 
 /** Loads the policies of a directory. Throws GatewayError `policy_invalid`: as readPolicies, or problems in them. */
@@ -344,23 +161,4 @@ export function loadPolicies(
   options: EngineOptions = {},
 ): CedarEngine {
   return new CedarEngine(readPolicies(dir, label), vocabularies, options);
-}
-
-/** SHA-256 over the schema and each file's base name and text, every part preceded by its length. The directory does not count. */
-function snapshotOf(schema: string, files: readonly PolicyFile[]): string {
-  const hash = createHash('sha256');
-  for (const part of [schema, ...files.flatMap((file) => [basename(file.name), file.text])]) {
-    hash.update(`${Buffer.byteLength(part)}:`).update(part);
-  }
-  return hash.digest('hex');
-}
-
-function invalid(message: string, cause?: unknown): GatewayError {
-  return new GatewayError({
-    code: 'policy_invalid',
-    source: 'gateway',
-    phase: 'config',
-    publicMessage: message,
-    ...(cause === undefined ? {} : { cause }),
-  });
 }

@@ -1,7 +1,8 @@
 import { type FSWatcher, watch } from 'node:fs';
 
 import { GatewayError } from '../errors.ts';
-import { CedarEngine, type EngineOptions, type PolicyFile, readPolicies } from './engine.ts';
+import { CedarEngine, type EngineOptions } from './engine.ts';
+import { type PolicyFile, readPolicies } from './files.ts';
 import type { ProtocolVocabulary } from './vocabulary.ts';
 
 /** What came of looking at the directory. */
