@@ -1,13 +1,15 @@
+import { isIP } from 'node:net';
+import type { ReadingContext } from './context.ts';
+
 import { readCertificates } from './files.ts';
-import type { AccessConfig, Config, IdentityConfig, OidcProviderConfig, SamlProviderConfig, WebhookConfig } from './model.ts';
+import type { AccessConfig, AddressRange, Config, IdentityConfig, OidcProviderConfig, SamlProviderConfig, WebhookConfig } from './model.ts';
 import type { Place } from './reader.ts';
-import type { ResourceContext } from './resources.ts';
 import { isReference, secret } from './secrets.ts';
 import { parseDuration } from './values.ts';
 
 /** The settings of identity, access and the control store: everything beside the data path. */
 
-type Context = Pick<ResourceContext, 'absolute' | 'secrets' | 'warn'>;
+type Context = Pick<ReadingContext, 'absolute' | 'secrets' | 'warn'>;
 
 const namePattern = /^[a-z0-9][a-z0-9-]{0,39}$/;
 /** What a provider may sign with. `none` and shared keys (HS256 ...) are never accepted: with them who verifies could sign. */
@@ -123,16 +125,30 @@ export function readAccess(place: Place, context: Context): AccessConfig {
   };
 }
 
-/** `listeners.https` and `api.url`. */
+/** `listeners.https` and `api`. */
 export function readApi(place: Place, address: Config['listeners'][string] | undefined): Config['api'] {
-  const f = place.fields(['url']);
+  const f = place.fields(['url', 'trusted_proxies']);
   if (address === undefined) {
-    if (f.url.present) f.url.problem('there is no API to reach; add https: host:port to listeners');
+    for (const given of [f.url, f.trusted_proxies])
+      if (given.present) given.problem('there is no API to reach; add https: host:port to listeners');
     return null;
   }
   const host = address.host.includes(':') ? `[${address.host}]` : address.host;
   const url = f.url.parsed(secureUrl, 'an https URL', `https://${host}:${address.port}`);
-  return { address, url: url.replace(/\/+$/, '') };
+  const trustedProxies = f.trusted_proxies
+    .items()
+    .flatMap((item) => item.parsed(addressRange, 'an address or a network of proxies; write e.g. 10.0.0.7 or 10.0.0.0/24', null) ?? []);
+  return { address, url: url.replace(/\/+$/, ''), trustedProxies };
+}
+
+/** `address` or `address/prefix`. A prefix of no bits would believe everybody, and is none. */
+function addressRange(text: string): AddressRange | null {
+  const [, address = '', bits] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+  const version = isIP(address);
+  if (version === 0) return null;
+  const most = version === 6 ? 128 : 32;
+  const prefix = bits === undefined ? most : Number(bits);
+  return prefix >= 1 && prefix <= most ? { address, prefix, family: version === 6 ? 'ipv6' : 'ipv4' } : null;
 }
 
 function readHours(place: Place): AccessConfig['alerts']['hours'] {

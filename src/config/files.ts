@@ -1,14 +1,14 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 
+import type { ReadingContext } from './context.ts';
 import type { Config } from './model.ts';
 import type { Place } from './reader.ts';
-import type { ResourceContext } from './resources.ts';
 import { whyUnreadable } from './unreadable.ts';
 
 /** The files and directories that a configuration names. They are looked into only where secrets are looked up as well. */
 
-type Context = Pick<ResourceContext, 'absolute' | 'secrets'>;
+type Context = Pick<ReadingContext, 'absolute' | 'secrets'>;
 
 export function readTls(place: Place, context: Context): Pick<Config, 'tls' | 'allowPlaintextLoopback'> {
   const f = place.fields(['cert', 'key', 'plaintext_loopback']);

@@ -208,9 +208,23 @@ test('identity, access and store: every mistake with its place', () => {
   );
 });
 
+test('trusted proxies are addresses or networks, and never everybody', () => {
+  const api = minimal.replace('listeners: { ', 'listeners: { https: 127.0.0.1:8443, ');
+  const { config } = parseConfig(`${api}api: { trusted_proxies: [10.0.0.7, 10.1.0.0/16, "2001:db8::/32"] }\n`, '/s.yaml', { protocols });
+  assert.deepEqual(config.api?.trustedProxies, [
+    { address: '10.0.0.7', prefix: 32, family: 'ipv4' },
+    { address: '10.1.0.0', prefix: 16, family: 'ipv4' },
+    { address: '2001:db8::', prefix: 32, family: 'ipv6' },
+  ]);
+  const found = problems(`${api}api: { trusted_proxies: [0.0.0.0/0, proxy, 10.0.0.0/33, 10.0.0.0/8/8, "::/0"] }\n`);
+  assert.equal(found.length, 5, found.join('\n'));
+  for (const line of found) assert.match(line, /is not an address or a network of proxies; write e\.g\. 10\.0\.0\.7 or 10\.0\.0\.0\/24$/);
+  assert.match(problems(`${minimal}api: { trusted_proxies: [10.0.0.7] }\n`)[0] ?? '', /there is no API to reach/);
+});
+
 test('identity, access and API have their defaults, and the API an address of its own', () => {
   const { config } = parseConfig(minimal.replace('listeners: { ', 'listeners: { https: 127.0.0.1:8443, '), '/s.yaml', { protocols });
-  assert.deepEqual(config.api, { address: { host: '127.0.0.1', port: 8443 }, url: 'https://127.0.0.1:8443' });
+  assert.deepEqual(config.api, { address: { host: '127.0.0.1', port: 8443 }, url: 'https://127.0.0.1:8443', trustedProxies: [] });
   assert.equal('https' in config.listeners, false);
   assert.deepEqual(config.identity, { oidc: [], saml: [], mfaClasses: [], tokenSeconds: 28_800, idleSeconds: 900 });
   assert.equal(config.access.approvals.timeoutSeconds, 900);

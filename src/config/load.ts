@@ -2,12 +2,13 @@ import { readFileSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 
 import { GatewayError } from '../errors.ts';
+import type { KnownProtocols, Warn } from './context.ts';
 import { readAccess, readApi, readIdentity, readStore } from './control.ts';
 import { readPolicies, readTls } from './files.ts';
 import { type MaskingCheck, readMasking } from './masking.ts';
 import type { Config } from './model.ts';
 import { type Place, Reader } from './reader.ts';
-import { type KnownProtocols, readListeners, readResources, type Warn } from './resources.ts';
+import { readListeners, readResources } from './resources.ts';
 import type { SecretSource } from './secrets.ts';
 import { whyUnreadable } from './unreadable.ts';
 

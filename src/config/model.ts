@@ -33,9 +33,19 @@ export interface Config {
   readonly access: AccessConfig;
   /** Where the API and its pages are served; null: not at all. */
   readonly api: {
-    readonly address: ListenAddress /** As clients and approvers reach it, without a slash at the end. */;
+    readonly address: ListenAddress;
+    /** As clients and approvers reach it, without a slash at the end. */
     readonly url: string;
+    /** Whose word on where a request comes from (X-Forwarded-For) is believed. */
+    readonly trustedProxies: readonly AddressRange[];
   } | null;
+}
+
+/** Addresses that have the first `prefix` bits in common. */
+export interface AddressRange {
+  readonly address: string;
+  readonly prefix: number;
+  readonly family: 'ipv4' | 'ipv6';
 }
 
 export interface IdentityConfig {

@@ -1,28 +1,9 @@
+import type { KnownProtocols, ReadingContext } from './context.ts';
 import { readCertificates } from './files.ts';
 import type { Account, ListenAddress, ProtectClass, Resource } from './model.ts';
 import type { Place } from './reader.ts';
-import { isReference, type SecretSource, secret } from './secrets.ts';
+import { isReference, secret } from './secrets.ts';
 import { nearest, parseAddress } from './values.ts';
-
-/** Collects what is allowed but unwise. */
-export type Warn = (place: Place, message: string) => void;
-
-/** What the configuration has to know of a protocol; the table itself comes from whoever composes. */
-export interface KnownProtocol {
-  /** Port of an upstream address that states none. */
-  readonly defaultPort: number;
-}
-
-export type KnownProtocols = ReadonlyMap<string, KnownProtocol>;
-
-export interface ResourceContext {
-  readonly protocols: KnownProtocols;
-  readonly warn: Warn;
-  /** Path relative to the configuration file -> absolute path. */
-  absolute(path: string): string;
-  /** Set: every secret and file must be there now. */
-  readonly secrets: SecretSource | null;
-}
 
 /** The one listener that is no protocol's: API and pages. */
 const apiListener = 'https';
@@ -40,7 +21,7 @@ export function readListeners(place: Place, protocols: KnownProtocols): Record<s
   return listeners;
 }
 
-export function readResources(place: Place, context: ResourceContext): Resource[] {
+export function readResources(place: Place, context: ReadingContext): Resource[] {
   const resources: Resource[] = [];
   for (const item of place.items()) {
     const resource = readResource(item, context);
@@ -51,7 +32,7 @@ export function readResources(place: Place, context: ResourceContext): Resource[
   return resources;
 }
 
-function readResource(place: Place, context: ResourceContext): Resource {
+function readResource(place: Place, context: ReadingContext): Resource {
   const f = place.fields(
     ['name', 'kind', 'address', 'database', 'tls', 'ca', 'accounts', 'protect'],
     ['name', 'kind', 'address', 'accounts'],
@@ -83,7 +64,7 @@ function readResource(place: Place, context: ResourceContext): Resource {
   };
 }
 
-function readAccounts(place: Place, context: ResourceContext): ReadonlyMap<string, Account> {
+function readAccounts(place: Place, context: ReadingContext): ReadonlyMap<string, Account> {
   const accounts = new Map<string, Account>();
   for (const { key, keyPlace, value } of place.entries()) {
     if (resourceName(key) === null) keyPlace.problem(`"${key}" is not a usable name; write letters, digits, - _ or .`);
@@ -98,7 +79,7 @@ function readAccounts(place: Place, context: ResourceContext): ReadonlyMap<strin
 }
 
 /** Reports by reference, never by content. */
-function checkSecret(place: Place, reference: string, context: ResourceContext): void {
+function checkSecret(place: Place, reference: string, context: ReadingContext): void {
   if (!isReference(reference)) context.warn(place, 'the secret stands in the file itself; write env:NAME or file:PATH');
   if (context.secrets === null) return;
   try {

@@ -1,10 +1,10 @@
 //! Values too long to hold whole, masked as they pass.
 
+use super::error::{StreamError, broken};
 use super::escape::Unescaped;
 use super::fields::{Dialect, FieldState};
 use super::json;
 use super::plan::{Column, Mask, RowPlan};
-use super::stream::{StreamError, broken};
 use super::types::{Class, Element};
 use super::value::{self, Covered, Look};
 use crate::scanner::stream::TextStream;

@@ -5,6 +5,7 @@
 
 mod binary;
 mod copy;
+mod error;
 mod escape;
 mod fields;
 mod json;
@@ -18,9 +19,10 @@ mod types;
 mod value;
 
 pub use copy::{CopyFormat, CopyOutcome, mask_copy};
+pub use error::StreamError;
 pub use plan::RowPlan;
 pub use rows::mask_rows;
-pub use stream::{StreamError, StreamKind, StreamMasker};
+pub use stream::{StreamKind, StreamMasker};
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]

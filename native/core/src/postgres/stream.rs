@@ -1,14 +1,13 @@
 //! One row too large to hold whole, masked as it passes.
 
-use std::fmt;
-
 use super::binary::{read_i32, read_u16};
 use super::copy::SIGNATURE;
+use super::error::{StreamError, broken};
 use super::fields::{Dialect, End, FieldState, column_of};
 use super::long::{Feed, Long};
 use super::plan::{Column, Mask, RowPlan};
 use super::value::Look;
-use crate::scanner::{RuleSet, ScanError, with_scratch};
+use crate::scanner::{RuleSet, with_scratch};
 
 /// What a stream consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,34 +20,6 @@ pub enum StreamKind {
     CopyCsv,
     /// Payload of a COPY in binary format.
     CopyBinary,
-}
-
-/// The stream broke its format, or a value cannot carry a mask: nothing more of it may be sent.
-#[derive(Debug)]
-pub struct StreamError(String);
-
-impl StreamError {
-    pub(super) fn new(message: String) -> Self {
-        Self(message)
-    }
-}
-
-impl fmt::Display for StreamError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for StreamError {}
-
-impl From<ScanError> for StreamError {
-    fn from(error: ScanError) -> Self {
-        Self(error.to_string())
-    }
-}
-
-pub(super) fn broken(what: &str) -> StreamError {
-    StreamError(format!("the row is malformed: {what}"))
 }
 
 /// Values up to this many bytes are held until they are whole, and then masked as in a small row.

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::fmt::Write as _;
 
 use super::finding::Finding;
-use super::rules::{CompileError, Pattern};
+use super::pattern::{CompileError, Pattern};
 use crate::raw::{Database, Expression, HsError, expression_width};
 
 /// Names of the built-in rules; `pan` is the kernel's.

@@ -10,11 +10,13 @@ mod expressions;
 pub(crate) mod finding;
 mod keywords;
 pub(crate) mod pan;
+mod pattern;
 mod rules;
 pub(crate) mod stream;
 mod track;
 
-pub use rules::{CompileError, RuleSet, ScanError};
+pub use pattern::CompileError;
+pub use rules::{RuleSet, ScanError};
 pub(crate) use rules::{Scratch, digits_length, with_scratch};
 
 #[cfg(test)]

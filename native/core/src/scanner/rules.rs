@@ -9,36 +9,12 @@ use super::expressions::{BUILT_IN, Expressions};
 use super::finding::{Finding, Tally};
 use super::keywords::{self, FINGERPRINTS, TRACK, keywords_at};
 use super::pan::{self, Kernel, Window};
+use super::pattern::{CompileError, Pattern};
 use super::track;
 use crate::raw::{Hot, HsError, Sweep};
 
 /// Index of the card number rule.
 const PAN: usize = 0;
-
-/// Why a specification was refused, with what to write instead.
-#[derive(Debug)]
-pub struct CompileError(pub(super) String);
-
-impl CompileError {
-    pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self(message.into())
-    }
-}
-
-impl fmt::Display for CompileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for CompileError {}
-
-/// A pattern of the operator.
-pub(super) struct Pattern {
-    pub id: String,
-    pub regex: String,
-    pub keep_last: usize,
-}
 
 /// Working memory of a scan, kept by the caller so that a scan allocates nothing once warm.
 #[derive(Default)]
