@@ -4,6 +4,7 @@ import type { Principal } from '../policy/model.ts';
 import { jsonString } from '../recording/json.ts';
 import { refuse, TooMany } from './errors.ts';
 import type { ApiRequest } from './http.ts';
+import { KnownCredentials } from './known-credentials.ts';
 import { networkOf, type Rate, RateLimit } from './rate-limit.ts';
 import { type ApiServices, withGrants } from './services.ts';
 import { sameSecret, sessionCookie, WebSessions } from './web-sessions.ts';
@@ -19,9 +20,12 @@ export interface Caller {
 }
 
 /** How often, by source network: steps of a log-in, failed credentials; by user: changes. */
-const rates: Readonly<Record<'login' | 'failed' | 'changes', Rate>> = {
+const rates: Readonly<Record<'login' | 'failed' | 'ceiling' | 'changes', Rate>> = {
   login: { burst: 30, perMinute: 30 },
+  // Beyond it a failure is neither explained nor recorded.
   failed: { burst: 10, perMinute: 10 },
+  // Beyond it what is not known to be good is not looked at: to look at it costs the verification of a signature, or a look at the store.
+  ceiling: { burst: 300, perMinute: 600 },
   changes: { burst: 120, perMinute: 120 },
 };
 
@@ -35,6 +39,8 @@ export class Authentication {
   readonly #services: ApiServices;
   readonly #login: RateLimit;
   readonly #failed: RateLimit;
+  readonly #ceiling: RateLimit;
+  readonly #known = new KnownCredentials();
   readonly #changes: RateLimit;
 
   constructor(services: ApiServices) {
@@ -42,6 +48,7 @@ export class Authentication {
     this.sessions = new WebSessions(services.store, services.now, services.config.identity.idleSeconds);
     this.#login = new RateLimit(rates.login, services.now);
     this.#failed = new RateLimit(rates.failed, services.now);
+    this.#ceiling = new RateLimit(rates.ceiling, services.now);
     this.#changes = new RateLimit(rates.changes, services.now);
   }
 
@@ -89,23 +96,31 @@ export class Authentication {
     if (!sameSecret(given, caller.csrf)) throw refuse('csrf', 'the form is no longer valid; load the page again');
   }
 
+  /** Many may share an address: whoever has a good credential is not held up by those who have not. */
   async #bearer(header: string, source: string): Promise<Principal> {
-    const wait = this.#failed.wait(networkOf(source));
+    const network = networkOf(source);
+    const wait = this.#known.has(header) ? 0 : this.#ceiling.wait(network);
     if (wait > 0) throw new TooMany(wait);
     try {
       const token = /^Bearer +([^\s]+)$/i.exec(header)?.[1];
       if (token === undefined || token.length > maxTokenBytes)
         throw refuse('unauthenticated', 'present a token: Authorization: Bearer <token>');
-      return await this.#services.authenticator.authenticateBearer(token, audience);
+      const principal = await this.#services.authenticator.authenticateBearer(token, audience);
+      this.#known.add(header);
+      return principal;
     } catch (error) {
       // The store or a provider that is down is no fault of whoever asks.
-      if (error instanceof GatewayError && error.source === 'client') this.#countFailure(error, source);
+      if (!(error instanceof GatewayError) || error.source !== 'client') throw error;
+      this.#known.delete(header);
+      this.#ceiling.take(network);
+      const seconds = this.#failed.take(network);
+      if (seconds > 0) throw new TooMany(seconds);
+      this.#noteFailure(error, source);
       throw error;
     }
   }
 
-  #countFailure(error: GatewayError, source: string): void {
-    this.#failed.take(networkOf(source));
+  #noteFailure(error: GatewayError, source: string): void {
     const { recorder, access } = this.#services;
     const line = recorder.append(
       'auth',

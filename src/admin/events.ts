@@ -3,6 +3,7 @@ import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t, WebS
 import type { LiveEvent } from '../access/model.ts';
 import type { Authentication, Caller } from './authentication.ts';
 import { questions } from './authorization.ts';
+import type { ClientAddress } from './client-address.ts';
 import { errorReply, refuse } from './errors.ts';
 import { type ApiReply, copyRequest } from './http.ts';
 import { type ApiServices, withGrants } from './services.ts';
@@ -28,14 +29,16 @@ export class EventStream {
   readonly #services: ApiServices;
   readonly #authentication: Authentication;
   readonly #origin: string;
+  readonly #clientAddress: ClientAddress;
   readonly #open = new Set<WebSocket<Reader>>();
   readonly #forget: () => void;
   readonly #timer: NodeJS.Timeout;
 
-  constructor(services: ApiServices, authentication: Authentication, origin: string) {
+  constructor(services: ApiServices, authentication: Authentication, origin: string, clientAddress: ClientAddress) {
     this.#services = services;
     this.#authentication = authentication;
     this.#origin = origin;
+    this.#clientAddress = clientAddress;
     this.#forget = services.access.events.listen((event) => this.#send(event));
     this.#timer = setInterval(() => this.#check(), CHECK_MS);
     this.#timer.unref();
@@ -64,7 +67,7 @@ export class EventStream {
 
   #upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context_t, refused: (res: HttpResponse, reply: ApiReply) => void): void {
     // Of the request nothing may be used once this returns.
-    const request = copyRequest(res, req);
+    const request = copyRequest(res, req, this.#clientAddress);
     let gone = false;
     res.onAborted(() => {
       gone = true;

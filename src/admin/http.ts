@@ -1,5 +1,7 @@
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
 
+import type { ClientAddress } from './client-address.ts';
+
 /** One request, read whole: nothing of the server's own objects outlives the call that handed them over. */
 export interface ApiRequest {
   /** Upper case. */
@@ -79,13 +81,18 @@ const reasons: Readonly<Record<number, string>> = {
  * Reads the request, hands it on, writes the answer. The server's response object may be used only until its connection is
  * gone, and only inside `cork` after the first turn: both are seen to here and nowhere else. `handle` must not reject.
  */
-export function exchange(res: HttpResponse, req: HttpRequest, handle: (request: ApiRequest) => Promise<ApiReply>): void {
+export function exchange(
+  res: HttpResponse,
+  req: HttpRequest,
+  clientAddress: ClientAddress,
+  handle: (request: ApiRequest) => Promise<ApiReply>,
+): void {
   let gone = false;
   res.onAborted(() => {
     gone = true;
   });
   const head = req.getMethod() === 'head';
-  const whole = copyRequest(res, req);
+  const whole = copyRequest(res, req, clientAddress);
   const answer = (reply: ApiReply, close = false): void => {
     if (gone) return;
     gone = true;
@@ -128,7 +135,7 @@ function framedOnce(request: ApiRequest): boolean {
 }
 
 /** What there is to know before the body. */
-export function copyRequest(res: HttpResponse, req: HttpRequest): ApiRequest {
+export function copyRequest(res: HttpResponse, req: HttpRequest, clientAddress: ClientAddress): ApiRequest {
   const headers = new Map<string, string>();
   req.forEach((name, value) => {
     const before = headers.get(name);
@@ -141,7 +148,7 @@ export function copyRequest(res: HttpResponse, req: HttpRequest): ApiRequest {
     query: new URLSearchParams(req.getQuery()),
     header: (name) => headers.get(name) ?? '',
     cookie: (name) => cookies.get(name) ?? '',
-    source: plainAddress(Buffer.from(res.getRemoteAddressAsText()).toString('latin1')),
+    source: clientAddress(Buffer.from(res.getRemoteAddressAsText()).toString('latin1'), headers.get('x-forwarded-for') ?? ''),
     body: Buffer.alloc(0),
   };
 }
@@ -173,15 +180,4 @@ function parseCookies(header: string): Map<string, string> {
     if (!cookies.has(name)) cookies.set(name, part.slice(at + 1).trim());
   }
   return cookies;
-}
-
-/** An IPv6 address as the standard writes it, and an IPv4 one that came through an IPv6 socket as IPv4. */
-function plainAddress(text: string): string {
-  if (!text.includes(':')) return text;
-  const groups = text.split(':');
-  if (groups.length === 8 && groups.slice(0, 5).every((group) => /^0+$/.test(group)) && /^f{4}$/i.test(groups[5] ?? '')) {
-    const bytes = Buffer.from(`${groups[6]?.padStart(4, '0')}${groups[7]?.padStart(4, '0')}`, 'hex');
-    return [...bytes].join('.');
-  }
-  return URL.canParse(`http://[${text}]/`) ? new URL(`http://[${text}]/`).hostname.slice(1, -1) : text;
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { ListenAddress } from '../config/model.ts';
 import { GatewayError } from '../errors.ts';
 import { Authentication } from './authentication.ts';
+import { clientAddress } from './client-address.ts';
 import { Dispatch } from './dispatch.ts';
 import { EventStream } from './events.ts';
 import { exchange, writeReply } from './http.ts';
@@ -53,6 +54,7 @@ export async function startApi(services: ApiServices): Promise<RunningApi> {
   const { address } = config.api;
   const counts = new OwnCounts(access.events);
   const authentication = new Authentication(services);
+  const sourceOf = clientAddress(config.api.trustedProxies);
   // The document is of the routes, and one of the routes.
   const routes: Route[] = [];
   let document: unknown;
@@ -62,7 +64,7 @@ export async function startApi(services: ApiServices): Promise<RunningApi> {
   let dispatch: Dispatch | null = null;
 
   app.any('/*', (res, req) =>
-    exchange(res, req, (request) => {
+    exchange(res, req, sourceOf, (request) => {
       if (dispatch === null) return Promise.resolve(errorPage(503, null, ''));
       const answer = dispatch.handle(request);
       under.add(answer);
@@ -92,7 +94,7 @@ export async function startApi(services: ApiServices): Promise<RunningApi> {
     ...credentialRoutes,
   );
   document = openapi(routes, '1', origin);
-  const stream = new EventStream(services, authentication, origin);
+  const stream = new EventStream(services, authentication, origin, sourceOf);
   stream.mount(app, eventsPath, (res: HttpResponse, reply) => void res.cork(() => writeReply(res, reply)));
   dispatch = new Dispatch({ services, authentication, origin, routes, pages: pageRoutes(authentication), errorPage });
   services.log.info('listening', { protocol: 'https', host: address.host, port });

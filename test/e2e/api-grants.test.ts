@@ -28,6 +28,7 @@ before(async () => {
         },
       ],
       access: { grants: { break_glass_groups: ['developers'] } },
+      api: { trusted_proxies: ['127.0.0.1'] },
     },
   });
   stage.provider.accounts.set('sub-dana', { name: 'dana', groups: ['dba'] });
@@ -233,4 +234,15 @@ test('how much one person may ask for is bounded, and the error says what to do'
   for (let i = 0; i < MAX_PENDING_GRANTS; i++) assert.equal((await stage.call('POST', '/api/v1/grants', { token, json })).status, 201);
   const flood = await stage.call('POST', '/api/v1/grants', { token, json });
   assert.deepEqual([flood.status, (flood.body as { error: { code: string } }).error.code], [429, 'grant_too_many']);
+});
+
+test('behind a trusted proxy each client is one of its own, in limits and in the record', async () => {
+  const guess = (forwarded: string): Promise<Answer> =>
+    stage.call('GET', '/api/v1/whoami', { token: 'wrong', headers: { 'x-forwarded-for': forwarded } });
+  const statuses: number[] = [];
+  for (let i = 0; i < 12; i++) statuses.push((await guess(`10.0.0.${i}, 192.0.2.7`)).status);
+  assert.deepEqual([statuses[0], statuses.at(-1)], [401, 429], 'what the client itself says of where it is counts for nothing');
+  assert.equal((await guess('192.0.2.8')).status, 401);
+  const sources = (await stage.record()).filter((line) => line.type === 'auth' && line['via'] === 'api').map((line) => line['source']);
+  assert.deepEqual([...new Set(sources)], ['192.0.2.7', '192.0.2.8']);
 });

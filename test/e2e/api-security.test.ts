@@ -159,7 +159,7 @@ test('bodies are bounded, and must be what the route describes', async () => {
     [{ raw: '{', headers: { 'content-type': 'application/json' } }, /not JSON/],
     [{ raw: '{}', headers: { 'content-type': 'text/plain' } }, /send application\/json/],
     [{ json: { name: 1, issuer: 'i' } }, /name: is not string/],
-    [{ json: { name: 'n' } }, /issuer: is missing/],
+    [{ json: { issuer: 'i' } }, /name: is missing/],
     [{ json: { name: 'n', issuer: 'i', more: 1 } }, /more: is not known here/],
     [{ json: [] }, /is not object/],
   ] as const) {
@@ -305,6 +305,11 @@ test('too many failures are turned away with the time to wait, and recorded', as
   assert.equal(statuses[0], 401);
   assert.equal(statuses.at(-1), 429);
   assert.match(last?.headers.get('retry-after') ?? '', /^[1-9]\d*$/);
+  // Others at the same address go on, also who comes for the first time.
+  assert.equal((await stage.call('GET', '/api/v1/whoami', { token: stage.token('neighbour') })).status, 200);
+  // A header of the client's own does not make it somebody else.
+  const posing = await stage.call('GET', '/api/v1/whoami', { token: 'wrong', headers: { 'x-forwarded-for': '192.0.2.7' } });
+  assert.equal(posing.status, 429);
   const failures = (await stage.record()).filter((line) => line.type === 'auth' && line['ok'] === false && line['via'] === 'api');
   assert.equal(failures.length, statuses.filter((status) => status === 401).length);
 });

@@ -62,7 +62,7 @@ export interface ApiStage {
   readonly live: LocalSessions;
   readonly recorder: FileRecorder;
   readonly log: readonly string[];
-  /** A token of this gateway, as `sluice token issue` makes it. */
+  /** A token of this gateway, as `sluice token issue --api` makes it. */
   token(user: string, groups?: readonly string[]): string;
   call(method: string, path: string, more?: CallOptions): Promise<Answer>;
   record(): Promise<RecordLine[]>;

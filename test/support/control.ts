@@ -266,7 +266,7 @@ function testConfig(timeoutSeconds: number | null): Pick<Config, 'access' | 'api
       grants: { maxSeconds: 7200, breakGlassGroups: ['oncall'] },
       alerts: { webhook: null, cards: 0, denials: 0, failedLogins: 0, windowSeconds: 60, hours: null },
     },
-    api: { address: { host: '127.0.0.1', port: 0 }, url: 'https://sluice.example' },
+    api: { address: { host: '127.0.0.1', port: 0 }, url: 'https://sluice.example', trustedProxies: [] },
     resources: [
       {
         name: 'payments',
