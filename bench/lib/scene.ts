@@ -146,7 +146,7 @@ function configOf(resource: Resource, policies: string, output: 'full' | 'none')
     workers: { count: 0, dispatch: 'inline' },
     recording: { durability: 'buffered', output, retentionDays: 1, segmentBytes: 2 ** 30, checkpointSeconds: 3600 },
     masking: MASKING,
-    limits: { statementBytes: 8 << 20, messageBytes: 64 << 20, bindBytes: 64 << 10, sessions: 10, loginSeconds: 10 },
+    limits: { statementBytes: 8 << 20, messageBytes: 64 << 20, bindBytes: 64 << 10, sessions: 10, loginSeconds: 10, pendingLogins: 10 },
     policies,
     resources: [resource],
     store: 'embedded',

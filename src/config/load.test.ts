@@ -70,7 +70,7 @@ masking:
   keep_first: 6
   opt_in: [uatp]
   patterns: [{ id: iban, regex: 'DE\\d{20}', keep_last: 2 }]
-limits: { statement_bytes: 64 kB, message_bytes: 1048576, bind_bytes: 0, sessions: 10, login_seconds: 3 }
+limits: { statement_bytes: 64 kB, message_bytes: 1048576, bind_bytes: 0, sessions: 10, login_seconds: 3, pending_logins: 20 }
 store: embedded
 identity: { oidc: [], saml: [] }
 `,

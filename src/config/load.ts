@@ -142,13 +142,14 @@ function readRecording(place: Place): Config['recording'] {
 }
 
 function readLimits(place: Place): Config['limits'] {
-  const f = place.fields(['statement_bytes', 'message_bytes', 'bind_bytes', 'sessions', 'login_seconds']);
+  const f = place.fields(['statement_bytes', 'message_bytes', 'bind_bytes', 'sessions', 'login_seconds', 'pending_logins']);
   const limits = {
     statementBytes: f.statement_bytes.size({ min: KB, max: GB - 1 }, 8 * MB),
     messageBytes: f.message_bytes.size({ min: 16 * KB, max: GB - 1 }, 64 * MB),
     bindBytes: f.bind_bytes.size({ min: 0, max: 16 * MB }, 64 * KB),
     sessions: f.sessions.integer({ min: 1, max: 1_000_000 }, 1000),
     loginSeconds: f.login_seconds.integer({ min: 1, max: 600 }, 15),
+    pendingLogins: f.pending_logins.integer({ min: 2, max: 1_000_000 }, 2000),
   };
   if (limits.statementBytes > limits.messageBytes)
     f.statement_bytes.problem('is more than message_bytes, so that no such statement could arrive; write a smaller size');

@@ -143,6 +143,8 @@ export interface Limits {
   readonly bindBytes: number;
   readonly sessions: number;
   readonly loginSeconds: number;
+  /** Connections that have not logged in, at once; half of them from one address. */
+  readonly pendingLogins: number;
 }
 
 export interface Account {

@@ -15,8 +15,10 @@ export interface IoCounters {
   fallbacks: number;
   /** Connections that ended before a byte came: health checks, port scans. */
   silent: number;
+  /** Connections refused because too many had not logged in. */
+  crowdedOut: number;
 }
 
 export function newCounters(): IoCounters {
-  return { reads: 0, bytesRead: 0, bytesCopied: 0, bytesCarried: 0, writes: 0, bytesWritten: 0, fallbacks: 0, silent: 0 };
+  return { reads: 0, bytesRead: 0, bytesCopied: 0, bytesCarried: 0, writes: 0, bytesWritten: 0, fallbacks: 0, silent: 0, crowdedOut: 0 };
 }

@@ -35,6 +35,7 @@ export function dataPathMetrics(services: ProtocolServices, listeners: ReadonlyM
       'Plain connections that could not be read by their descriptor, so that their bytes are copied; should be 0.',
       counters.fallbacks,
     ),
+    total('sluice_refused_connections_total', 'Connections refused because too many had not logged in.', counters.crowdedOut),
     total('sluice_silent_connections_total', 'Connections that ended before a byte came, as health checks do.', counters.silent),
     inlineAndPool('sluice_mask_calls_total', 'Calls of the scanner.', masker.counters.inlineCalls, masker.counters.pooledCalls),
     inlineAndPool('sluice_mask_bytes_total', 'Bytes scanned.', masker.counters.inlineBytes, masker.counters.pooledBytes),

@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
-import { type Stage, startStage } from '../support/stage.ts';
+import { requireClient } from '../support/clients.ts';
+import { type Gateway, startGateway } from '../support/gateway.ts';
+import { run } from '../support/run.ts';
+import { paymentsResource, readRecord, type Stage, startStage } from '../support/stage.ts';
 import { Wire, WireError } from '../support/wire.ts';
 import { encode } from '../support/wire-messages.ts';
 
@@ -204,5 +207,81 @@ async function waiting(pid: string): Promise<void> {
   for (;;) {
     const [result] = await stage.server.sql(`select from pg_stat_activity where pid = ${pid} and wait_event = 'PgSleep'`);
     if (result?.rowCount === 1) return;
+  }
+}
+
+/** A gateway of its own on the same server. */
+const crowded = (limits: Record<string, number>): Promise<Gateway> =>
+  startGateway({ plaintext: true, resources: [paymentsResource(stage.server, stage.seeded)], sections: { limits } });
+
+test('beyond the bound on connections that have not logged in, a new one is refused at once and in the protocol', async () => {
+  const gateway = await crowded({ pending_logins: 8, login_seconds: 60 });
+  try {
+    const user = { user: 'ada', password: gateway.token('ada', ['analysts']), database: 'payments', port: gateway.port };
+    const session = await Wire.connect(user);
+    // From one address: half of them. A session is none of them.
+    const waiting = await Promise.all(Array.from({ length: 4 }, () => Wire.open({ port: gateway.port })));
+    for (let i = 0; i < 3; i++) {
+      await assert.rejects(
+        Wire.connect(user),
+        (error: unknown) => error instanceof WireError && error.fields['S'] === 'FATAL' && error.fields['C'] === '53300',
+      );
+    }
+    const stderr = await refusedByPsql(gateway.port);
+    if (stderr !== null)
+      assert.match(stderr, /too many connections that have not logged in|server sent an error response during SSL exchange/);
+    assert.deepEqual((await session.query('select 1')).rows, [['1']]);
+    // A place that is given up is the next one's.
+    waiting.pop()?.socket.destroy();
+    const next = await retried(() => Wire.connect(user));
+    for (const wire of [next, session]) await wire.end();
+    for (const wire of waiting) wire.socket.destroy();
+    await gateway.kill('SIGTERM');
+    const lines = readRecord(gateway.recordDir).filter((line) => line['code'] === 'too_many_logins');
+    // The first at once, the others together, here at the end.
+    assert.deepEqual([lines.length, lines[0]?.['refused']], [2, 1]);
+    assert.match(String(lines[0]?.['source']), /^127\.0\.0\.1:\d+$/);
+  } finally {
+    await gateway.stop();
+  }
+});
+
+test('pools that open hundreds of connections at once are not disturbed by the bound', async () => {
+  const gateway = await crowded({});
+  try {
+    const user = { user: 'ada', password: gateway.token('ada', ['analysts']), database: 'payments', port: gateway.port };
+    // None has said anything yet: as many as that wait at once.
+    const outcomes = await Promise.allSettled(Array.from({ length: 400 }, () => Wire.open({ port: gateway.port })));
+    const opened = outcomes.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+    assert.equal(opened.length, 400);
+    const session = await Wire.connect(user);
+    assert.deepEqual((await session.query('select 1')).rows, [['1']]);
+    await session.end();
+    for (const wire of opened) wire.socket.destroy();
+    await gateway.kill('SIGTERM');
+    assert.ok(!readRecord(gateway.recordDir).some((line) => line['code'] === 'too_many_logins'));
+  } finally {
+    await gateway.stop();
+  }
+});
+
+/** What psql says, over TLS where it can; null without a psql. */
+async function refusedByPsql(port: number): Promise<string | null> {
+  const psql = requireClient('psql');
+  if (psql.path === undefined) return null;
+  const env = { ...stage.environment(stage.analyst), PGPORT: String(port), PGSSLMODE: 'require' };
+  const { code, stderr } = await run(psql.path, ['-X', '-c', 'select 1'], env);
+  assert.equal(code, 2);
+  return stderr;
+}
+
+/** Until the gateway has noticed that somebody has left. */
+async function retried<T>(attempt: () => Promise<T>): Promise<T> {
+  for (const deadline = Date.now() + 10_000; ; ) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+    }
   }
 }

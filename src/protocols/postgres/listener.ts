@@ -7,16 +7,17 @@ import { endWith } from '../../io/last-words.ts';
 import type { Operation, Principal } from '../../policy/model.ts';
 import { jsonString } from '../../recording/json.ts';
 import type { ProtocolListener, ProtocolServices } from '../protocol.ts';
+import { Arrivals, type Place } from './arrivals.ts';
 import { CancelKeys } from './cancel.ts';
 import { Estimator } from './estimate.ts';
 import { IdleWatch } from './idle.ts';
 import { ClientLogin, sourceAddress } from './login.ts';
-import { loginError, recordRefusal, recordStart, recordUnopened } from './login-record.ts';
+import { loginError, recordCrowd, recordRefusal, recordStart, recordUnopened } from './login-record.ts';
 import { authenticationOk, Back, int32, message, parameterStatus } from './messages.ts';
 import { authenticateByOauth } from './oauthbearer.ts';
 import { ResourcePool } from './resource-pool.ts';
 import { PgSession } from './session.ts';
-import { startupSettings } from './settings.ts';
+import { type StartupSettings, startupSettings } from './settings.ts';
 import { connectUpstream } from './upstream.ts';
 import { wireError } from './wire-error.ts';
 
@@ -52,13 +53,20 @@ class PostgresListener implements ProtocolListener {
   readonly #pools = new Map<string, ResourcePool>();
   readonly #sessions = new Map<PgSession, { readonly pid: number; readonly forget: () => void }>();
   readonly #idle: IdleWatch;
-  /** Connections that have not logged in yet. */
+  /** Connections on which no session has begun yet. */
   readonly #arriving = new Set<Socket>();
+  /** Those of them that have not proved who they are. */
+  readonly #arrivals: Arrivals;
+  /** Those that have, and whose session is being opened. */
+  #opening = 0;
+  /** Connections that are being told why they are refused. */
+  #leaving = 0;
   #draining = false;
   #onEmpty: (() => void) | null = null;
 
   constructor(services: ProtocolServices) {
     this.#services = services;
+    this.#arrivals = new Arrivals(services.config.limits.pendingLogins, (source, refused) => recordCrowd(services, source, refused));
     this.#idle = new IdleWatch(services.config.identity.idleSeconds, services.now, () => this.#sessions.keys());
     this.#context = createSecureContext({ cert: services.tls.cert, key: services.tls.key, minVersion: 'TLSv1.2' });
     // Who waits for an approval may be silent for long, and gone without a word: the system asks now and then.
@@ -109,13 +117,19 @@ class PostgresListener implements ProtocolListener {
         }, graceMs).unref();
       });
     }
+    this.#arrivals.close();
     this.#idle.close();
     for (const pool of this.#pools.values()) pool.close();
   }
 
   #accept(socket: Socket): void {
-    this.#arriving.add(socket);
     const source = sourceAddress(socket);
+    const place = this.#arrivals.enter(socket.remoteAddress ?? '', source);
+    if (place === null) {
+      this.#turnAway(socket);
+      return;
+    }
+    this.#arriving.add(socket);
     const login = new ClientLogin(socket);
     const seconds = this.#services.config.limits.loginSeconds;
     const timer = setTimeout(() => {
@@ -123,17 +137,31 @@ class PostgresListener implements ProtocolListener {
         new GatewayError({ code: 'login_timeout', source: 'client', phase: 'login', publicMessage: `login took longer than ${seconds} s` }),
       );
     }, seconds * 1000);
-    this.#login(login, source)
+    this.#login(login, source, place)
       .catch((error: unknown) => {
         this.#refused(login, source, error);
       })
       .finally(() => {
         clearTimeout(timer);
         this.#arriving.delete(socket);
+        place.leave();
       });
   }
 
-  async #login(login: ClientLogin, source: string): Promise<void> {
+  /** In clear and before it has said anything: to read it would cost what is short. libpq takes an error in place of the answer to SSLRequest. */
+  #turnAway(socket: Socket): void {
+    this.#services.counters.crowdedOut++;
+    // Who does not go by itself is not waited for when there are many.
+    if (this.#leaving >= this.#services.config.limits.pendingLogins) {
+      socket.destroy();
+      return;
+    }
+    this.#leaving++;
+    socket.once('close', () => this.#leaving--);
+    endWith(socket, CROWDED);
+  }
+
+  async #login(login: ClientLogin, source: string, place: Place): Promise<void> {
     const services = this.#services;
     const { config } = services;
     const arrival = await login.arrive(this.#context, config.allowPlaintextLoopback);
@@ -161,6 +189,7 @@ class PostgresListener implements ProtocolListener {
     const { access } = services;
     const principal = await this.#authenticate(login, name, settings.own.auth);
     access.revocations.check(principal);
+    place.leave();
     const resource = config.resources.find((one) => one.name === database && one.kind === 'postgres');
     if (resource === undefined)
       throw clientError('resource_unknown', `there is no resource "${database}"`, 'the database name selects the resource');
@@ -168,8 +197,7 @@ class PostgresListener implements ProtocolListener {
       { principal, resource, connect: CONNECT, policy: services.policy(), grants: access.grants },
       plus === -1 ? null : user.slice(plus + 1),
     );
-    const { account, target } = chosen;
-    if (this.#sessions.size >= config.limits.sessions)
+    if (this.#sessions.size + this.#opening >= config.limits.sessions)
       throw new GatewayError({
         code: 'too_many_sessions',
         source: 'gateway',
@@ -177,7 +205,24 @@ class PostgresListener implements ProtocolListener {
         retryable: true,
         publicMessage: 'too many sessions',
       });
+    this.#opening++;
+    try {
+      await this.#open(login, source, settings, resource, chosen);
+    } finally {
+      this.#opening--;
+    }
+  }
 
+  async #open(
+    login: ClientLogin,
+    source: string,
+    settings: StartupSettings & { ok: true },
+    resource: Resource,
+    chosen: OpenAccount,
+  ): Promise<void> {
+    const services = this.#services;
+    const { config, access } = services;
+    const { account, target } = chosen;
     const sid = services.newSessionId();
     const { applicationName: application } = settings;
     settings.settings.set('application_name', `sluice:${sid} ${application}`.trimEnd().slice(0, 63));
@@ -291,6 +336,18 @@ class PostgresListener implements ProtocolListener {
     if (this.#sessions.size === 0) this.#onEmpty?.();
   }
 }
+
+const CROWDED = wireError(
+  new GatewayError({
+    code: 'too_many_logins',
+    source: 'gateway',
+    phase: 'login',
+    retryable: true,
+    publicMessage: 'too many connections that have not logged in',
+    hint: 'try again in a moment',
+  }),
+  'FATAL',
+);
 
 const clientError = (code: string, publicMessage: string, hint?: string): GatewayError =>
   new GatewayError({ code, source: 'client', phase: 'login', publicMessage, ...(hint === undefined ? {} : { hint }) });

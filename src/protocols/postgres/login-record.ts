@@ -86,6 +86,14 @@ export function recordRefusal(services: ProtocolServices, login: ClientLogin, so
   recorder.whenRecorded({ onRecorded: then });
 }
 
+/** Connections were refused because too many had not logged in: the last of them, and how many since this was recorded last. */
+export function recordCrowd({ recorder, log }: ProtocolServices, source: string, refused: number): void {
+  const code = 'too_many_logins';
+  log.warn('connections refused: too many have not logged in', { code, source, refused });
+  if (recorder.failure === null)
+    recorder.append('auth', '', `"ok":false,"code":"${code}","source":${jsonString(source)},"refused":${refused}`);
+}
+
 function principalOf({ name, issuer, subject, kind, groups, credential, claims }: Principal): object {
   const expires = new Date(credential.expiresAt).toISOString();
   const evidence = Object.keys(claims).length === 0 ? {} : { claims };

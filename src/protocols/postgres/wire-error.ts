@@ -25,6 +25,7 @@ const SQLSTATE: Readonly<Record<string, string>> = {
   setting_refused: '22023',
   setting_changed: '55P02',
   shutting_down: '57P01',
+  too_many_logins: '53300',
   too_many_sessions: '53300',
   unsupported: '0A000',
   upstream_auth_failed: '08004',
