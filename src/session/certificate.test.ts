@@ -28,6 +28,8 @@ resources: []
     const mode = (path: string): number => statSync(join(dataDir, path)).mode & 0o777;
     assert.deepEqual([mode('.'), mode('tls.crt'), mode('keys'), mode('keys/tls.key')], [0o711, 0o644, 0o700, 0o600]);
     assert.equal(readFileSync(join(dataDir, 'tls.crt'), 'utf8'), cert);
+    for (const file of ['tls.crt', 'keys/tls.crt', 'keys/tls.key'])
+      assert.match(readFileSync(join(dataDir, file), 'utf8'), /^-----BEGIN [A-Z ]+-----\n([\w+/=]+\n)+-----END [A-Z ]+-----\n$/, file);
     writeFileSync(join(dataDir, 'tls.crt'), 'another');
     assert.equal((await serverCertificate(config)).cert, cert, 'it is kept');
     assert.equal(readFileSync(join(dataDir, 'tls.crt'), 'utf8'), cert);

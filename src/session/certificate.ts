@@ -19,7 +19,7 @@ export async function serverCertificate(config: Config): Promise<ServerCertifica
   const certFile = join(directory, 'tls.crt');
   const keyFile = join(directory, 'tls.key');
   if (existsSync(certFile) && existsSync(keyFile)) {
-    const cert = readFileSync(certFile, 'utf8');
+    const cert = lines(readFileSync(certFile, 'utf8'));
     publish(config.gateway.dataDir, cert);
     return { cert, key: readFileSync(keyFile, 'utf8') };
   }
@@ -50,10 +50,11 @@ export async function serverCertificate(config: Config): Promise<ServerCertifica
       ],
     });
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    writeFileSync(keyFile, made.private, { mode: 0o600 });
-    writeFileSync(certFile, made.cert, { mode: 0o644 });
-    publish(config.gateway.dataDir, made.cert);
-    return { cert: made.cert, key: made.private };
+    const [cert, key] = [lines(made.cert), lines(made.private)];
+    writeFileSync(keyFile, key, { mode: 0o600 });
+    writeFileSync(certFile, cert, { mode: 0o644 });
+    publish(config.gateway.dataDir, cert);
+    return { cert, key };
   } catch (cause) {
     throw new GatewayError({
       code: 'tls_unusable',
@@ -63,6 +64,11 @@ export async function serverCertificate(config: Config): Promise<ServerCertifica
       publicMessage: `no certificate could be made in ${directory}`,
     });
   }
+}
+
+/** Each line ended, also the last: such files are joined with `cat`. */
+function lines(pem: string): string {
+  return `${pem.replaceAll('\r\n', '\n').trimEnd()}\n`;
 }
 
 /**

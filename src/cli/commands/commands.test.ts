@@ -66,7 +66,31 @@ test('the examples of the documentation are good', async () => {
 test('check says ok with a summary', async () => {
   const { code, out, err } = await run('check', '--config', config);
   assert.deepEqual([code, err], [0, '']);
-  assert.match(out, /^ok\n.*gw-1.*\n.*payments.*accounts ro\n.*1 policies, snapshot [0-9a-f]{64}\n$/);
+  assert.match(out, /^ok\n.*gw-1.*\n.*store: embedded, in .*\n.*payments.*accounts ro\n.*1 policies, snapshot [0-9a-f]{64}\n$/);
+});
+
+test('check names every listener and the store, but no secret of a connection string', async () => {
+  const file = join(dir, 'api.yaml');
+  const listening = good.replace('listeners: { ', 'listeners: { https: 127.0.0.1:8443, ');
+  writeFileSync(file, `${listening}api: { url: https://gw.example }\nstore: postgres://sluice:s3cret@db.example:5432/control\n`);
+  const { code, out } = await run('check', '--config', file);
+  assert.equal(code, 0);
+  assert.match(out, /^ok\n {2}gateway gw-1: .+, https \(API and pages\) on 127\.0\.0\.1:8443, reached as https:\/\/gw\.example\n/);
+  assert.match(out, /^ {2}store: a PostgreSQL of your own, db\.example:5432\/control$/m);
+  assert.ok(!out.includes('s3cret'));
+  const json = await run('check', '--config', file, '--json');
+  const report = JSON.parse(json.out) as { ok: boolean; problems: string[]; warnings: string[]; store: string; resources: string[] };
+  assert.deepEqual([json.err, report.ok, report.problems, report.resources], ['', true, [], ['payments']]);
+  assert.match(report.warnings[0] ?? '', /password stands in the file/);
+  assert.match((await run('check', '--config', config)).out, /^ {2}store: embedded, in .*var\/store$/m);
+});
+
+test('check --json tells the problems as well', async () => {
+  const file = join(dir, 'wrong.yaml');
+  writeFileSync(file, `${good}recordng: {}\n`);
+  const { code, out, err } = await run('check', '--config', file, '--json');
+  assert.deepEqual([code, err], [1, '']);
+  assert.deepEqual(JSON.parse(out), { ok: false, problems: ['wrong.yaml:6:1: recordng: unknown key; write recording'], warnings: [] });
 });
 
 test('check reports all problems of configuration, files, secrets, masking and policies in one run, each where it stands', async () => {
@@ -249,9 +273,9 @@ test('verify says whether the record holds', async () => {
   const recorder = testRecorder(join(dir, 'other'));
   await recordSession(recorder, 'sid-1', 1);
   await recorder.close();
-  const good = await run('verify', join(dir, 'other'));
-  assert.equal(good.code, 0);
-  assert.match(good.out, /^verified: \d+ lines, 1 segments/m);
+  const holds = await run('verify', join(dir, 'other'));
+  assert.equal(holds.code, 0);
+  assert.match(holds.out, /^verified: \d+ lines, 1 segments/m);
   assert.equal((JSON.parse((await run('verify', join(dir, 'other'), '--json')).out) as { ok: boolean }).ok, true);
   const segment = join(
     dir,
@@ -265,5 +289,13 @@ test('verify says whether the record holds', async () => {
   assert.match(bad.out, /^problem: .*\.jsonl:\d+: /m);
   assert.match(bad.out, /^DOES NOT HOLD: /m);
   assert.equal((await run('verify')).code, 2);
+  // The data directory of a configuration holds its record.
+  const file = join(dir, 'verified.yaml');
+  writeFileSync(file, good.replace('name: gw-1', 'name: gw-1, data_dir: ./other'));
+  assert.equal((await run('verify', '--config', file)).code, 1);
+  writeFileSync(segment, readFileSync(segment, 'utf8').replace('sid-2', 'sid-1'));
+  const again = await run('verify', '--config', file);
+  assert.deepEqual([again.code, again.err], [0, '']);
+  assert.equal((await run('verify', '--config', file, join(dir, 'other'))).code, 2);
   assert.equal((await run('verify', join(dir, 'none'))).code, 1);
 });

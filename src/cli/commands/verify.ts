@@ -1,15 +1,18 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 
 import { whyUnreadable } from '../../config/unreadable.ts';
 import { verifyRecord } from '../../recording/verify.ts';
 import { type Arguments, type Command, type ExitCode, type Io, UsageError } from '../command.ts';
+import { configOf, configOption } from '../config-option.ts';
 
 export const verify: Command = {
   name: 'verify',
   summary: 'Verifies a record: one segment, one chain, or everything below a directory.',
-  usage: 'DIR|FILE [--keys FILE] [--checkpoint FILE]... [--json]',
-  options: { keys: { type: 'string' }, checkpoint: { type: 'string', multiple: true }, json: { type: 'boolean' } },
+  usage: 'DIR|FILE [--keys FILE] [--checkpoint FILE]... [--json], or --config FILE in place of DIR|FILE',
+  options: { ...configOption, keys: { type: 'string' }, checkpoint: { type: 'string', multiple: true }, json: { type: 'boolean' } },
   details: [
+    '  --config FILE       the configuration file (sluice.yaml) of the gateway whose record it is, as it lies in its data directory',
     '  --keys FILE         verifier keys, one a line; default: keys/record.pub of the data directory;',
     '                      for a record that was copied elsewhere name it, best a copy kept apart from the gateway',
     '  --checkpoint FILE   a checkpoint kept elsewhere that the record must hold; shows that its end was not cut off',
@@ -17,10 +20,10 @@ export const verify: Command = {
     '',
     'Exits 0 only when everything holds.',
   ].join('\n'),
-  positionals: { min: 1, max: 1 },
+  positionals: { min: 0, max: 1 },
   async run(args: Arguments, io: Io): Promise<ExitCode> {
     const keys = args.text('keys');
-    const report = verifyRecord(args.words[0] ?? '', {
+    const report = verifyRecord(placeOf(args, io), {
       ...(keys === undefined ? {} : { keys: read(keys) }),
       known: args.list('checkpoint').map(read),
     });
@@ -39,6 +42,15 @@ export const verify: Command = {
     return report.ok ? 0 : 1;
   },
 };
+
+function placeOf(args: Arguments, io: Io): string {
+  const [place] = args.words;
+  const configured = args.text('config') !== undefined;
+  if (configured && place !== undefined) throw new UsageError('name a directory, a file or --config: one of them');
+  if (configured) return join(configOf(args, io).config.gateway.dataDir, 'record');
+  if (place === undefined) throw new UsageError('name the directory or the file of a record, or --config');
+  return place;
+}
 
 function read(path: string): string {
   try {
