@@ -1,25 +1,19 @@
 import { GatewayError } from '../../errors.ts';
 import type { Outbox } from '../../io/outbox.ts';
 import { jsonString } from '../../recording/json.ts';
-import type { LineageOfStatement, StatementInfo } from './analysis.ts';
 import { relayNotification, relayParameterStatus } from './asynchronous-messages.ts';
-import { type Classified, UNKNOWN_LINEAGE } from './classifier.ts';
 import { COPY_FORMAT, copyPlan } from './copy-plan.ts';
 import { maskErrorMessage } from './error-mask.ts';
 import { abortSteps, commitSteps } from './held-sync.ts';
 import { Back } from './messages.ts';
-import type { CopyStatement, PgOperation } from './operation.ts';
+import type { PgOperation } from './operation.ts';
 import { type ExpectedReply, expected } from './replies.ts';
-import { maskNames, parseRowDescription, planColumns, ReplyPlan } from './reply-plan.ts';
+import { maskNames, parseRowDescription, type ReplyPlan } from './reply-plan.ts';
+import { classifiedOf, ResultOrigins } from './result-origins.ts';
 import { RowStream } from './row-stream.ts';
 import { broken } from './server-pump.ts';
 import type { SessionState } from './session-state.ts';
-import type { Portal } from './statements.ts';
 
-/** Ways of using a table after which a statement can return what it wrote, also inside of PREPARE and WITH. */
-const WRITES: ReadonlySet<string> = new Set(['insert', 'update', 'delete', 'merge']);
-/** Statements whose errors can be those of an earlier one. */
-const OF_EARLIER: ReadonlySet<string> = new Set(['fetch', 'execute', 'commit', 'set']);
 /** Statements that can change what a name stands for. */
 const DEFINES: ReadonlySet<string> = new Set(['create', 'alter', 'do', 'call', 'other']);
 /** A reply up to this size is recorded in the result line of its operation. */
@@ -28,6 +22,7 @@ const MAX_INLINE_OUTPUT = 16 * 1024;
 /** The backend messages, one by one: what each settles, what it gives the record, and how its values are masked. */
 export class ServerMessages {
   readonly #state: SessionState;
+  readonly #origins: ResultOrigins;
   #copyOut: { plan: ReplyPlan; format: 'text' | 'csv' | 'binary'; first: boolean } | null = null;
   /** Which statement of a simple query's text the reply has come to. */
   #statementIndex = 0;
@@ -40,6 +35,7 @@ export class ServerMessages {
 
   constructor(state: SessionState) {
     this.#state = state;
+    this.#origins = new ResultOrigins(state);
   }
 
   fail(error: unknown): void {
@@ -111,7 +107,7 @@ export class ServerMessages {
         this.#error(head, bytes, at, end, out);
         return;
       case Back.NoticeResponse: {
-        const masked = maskErrorMessage(this.#state, type, bytes, at, end, this.#touchesProtected(head));
+        const masked = maskErrorMessage(this.#state, type, bytes, at, end, this.#origins.touchesProtected(head));
         this.#state.takeCounts(head?.op ?? null);
         out.insert(masked.message);
         return;
@@ -130,7 +126,10 @@ export class ServerMessages {
         this.#copyInResponse(head);
         break;
       case Back.CopyOutResponse:
-        this.#copyOut = { ...copyPlan(this.#state, this.#copyStatement(head), bytes.readUInt16BE(at + 6)), first: true };
+        this.#copyOut = {
+          ...copyPlan(this.#state, this.#origins.copyStatement(head, this.#statementIndex), bytes.readUInt16BE(at + 6)),
+          first: true,
+        };
         break;
       case Back.CopyDone:
         this.#copyOut = null;
@@ -268,71 +267,10 @@ export class ServerMessages {
     }
     const { portal } = head;
     const described = head.kind === 'describe-statement' || portal === null || portal.started ? null : portal;
-    if (described !== null) described.plan = this.#planFor(described, bytes, at + 5, end);
+    if (described !== null) described.plan = this.#origins.planFor(described, this.#statementIndex, bytes, at + 5, end);
     if (described?.plan?.plainNames === true) return;
     maskNames(this.#state.services.masker, bytes, at + 5, end, this.#state.counts);
     this.#state.takeCounts(head.op);
-  }
-
-  #planFor(portal: Portal, bytes: Buffer, from: number, to: number): ReplyPlan {
-    const catalog = this.#state.catalog.current;
-    const { classified } = portal;
-    // FETCH and EXECUTE return what something else defined: their plans are not remembered by text.
-    const remember =
-      classified.statements.length === 1 &&
-      classified.action !== 'fetch' &&
-      classified.action !== 'execute' &&
-      !this.#state.definitionsOpen;
-    if (remember) {
-      for (const known of classified.plans) {
-        if (known.version === catalog?.version && known.description.compare(bytes, from, to) === 0) return known.plan;
-      }
-    }
-    const described = parseRowDescription(bytes, from, to);
-    if (described === null || catalog === null) throw broken('a row description that cannot be read');
-    const lineage = this.#lineageOf(classified);
-    const { columns, unseen } = planColumns(
-      described,
-      catalog,
-      lineage,
-      this.#statementOf(classified)?.tables.some((table) => WRITES.has(table.mode)),
-    );
-    if (unseen && !this.#state.changedCatalog) this.#state.catalog.noteUnseen();
-    const plan = ReplyPlan.ofRows(columns, this.#state.services.masker);
-    if (remember && !unseen && lineage !== UNKNOWN_LINEAGE) {
-      const kept = classified.plans.filter((known) => known.version === catalog.version).slice(-3);
-      classified.plans = [...kept, { description: Buffer.from(bytes.subarray(from, to)), version: catalog.version, plan }];
-    }
-    return plan;
-  }
-
-  #lineageOf(classified: Classified): LineageOfStatement {
-    const state = this.#state;
-    const catalog = state.catalog.current;
-    const statement = classified.statements[this.#statementIndex] ?? classified.statements[0];
-    if (catalog === null || statement === undefined) return UNKNOWN_LINEAGE;
-    if (state.mayBeRedefined(statement)) return UNKNOWN_LINEAGE;
-    if (statement.kind === 'fetch') return state.readsClean ? { outputs: [], writes: [], clean: true } : UNKNOWN_LINEAGE;
-    if (statement.kind === 'execute') {
-      const prepared = state.statements.get(statement.name)?.classified;
-      return prepared === undefined ? UNKNOWN_LINEAGE : (state.classifier.lineage(prepared, catalog).statements[0] ?? UNKNOWN_LINEAGE);
-    }
-    return state.classifier.lineage(classified, catalog).statements[this.#statementIndex] ?? UNKNOWN_LINEAGE;
-  }
-
-  /** The statement that a description answers: for EXECUTE, the one it runs. */
-  #statementOf(classified: Classified): StatementInfo | undefined {
-    const statement = classified.statements[this.#statementIndex];
-    return statement?.kind === 'execute' ? this.#state.statements.get(statement.name)?.classified.statements[0] : statement;
-  }
-
-  #copyStatement(head: ExpectedReply | undefined): CopyStatement | null {
-    const classified = this.#classifiedOf(head);
-    return classified === null ? null : { classified, index: this.#statementIndex, types: head?.op?.copiedTypes ?? null };
-  }
-
-  #classifiedOf(head: ExpectedReply | undefined): Classified | null {
-    return head?.portal?.classified ?? head?.statement?.classified ?? null;
   }
 
   // ------------------------------------------------------------------ outcomes
@@ -350,7 +288,7 @@ export class ServerMessages {
     const { op } = head ?? {};
     if (op) op.tag = bytes.toString('latin1', at + 5, end - 1);
     op?.budget?.complete(op.tag);
-    const classified = this.#classifiedOf(head);
+    const classified = classifiedOf(head);
     if (classified?.settings === true && op) {
       const statement = classified.statements[this.#statementIndex];
       if (statement !== undefined) this.#state.noteReason(statement, op.tag);
@@ -402,20 +340,9 @@ export class ServerMessages {
     if (head.op?.settle('ok', state.services.now()) === true) this.#results.push(head.op);
   }
 
-  #touchesProtected(head: ExpectedReply | undefined): boolean {
-    const state = this.#state;
-    const classified = this.#classifiedOf(head);
-    const catalog = state.catalog.current;
-    if (classified?.action === 'unparsed') return false;
-    // Of an earlier statement: what it prepared or declared, and constraints deferred to the end of the transaction.
-    if (classified === null || catalog === null || OF_EARLIER.has(classified.action)) return !state.readsClean;
-    if (classified.statements.some((statement) => state.mayBeRedefined(statement))) return true;
-    return classified.sensitive || !state.classifier.lineage(classified, catalog).statements.every((statement) => statement.clean);
-  }
-
   #error(head: ExpectedReply | undefined, bytes: Buffer, at: number, end: number, out: Outbox): void {
     const state = this.#state;
-    const { message: masked, fields } = maskErrorMessage(state, Back.ErrorResponse, bytes, at, end, this.#touchesProtected(head));
+    const { message: masked, fields } = maskErrorMessage(state, Back.ErrorResponse, bytes, at, end, this.#origins.touchesProtected(head));
     const op = head?.op ?? null;
     state.takeCounts(op);
     const severity = fields.get('V') ?? fields.get('S');
@@ -468,7 +395,7 @@ export class ServerMessages {
 
   #copyInResponse(head: ExpectedReply | undefined): void {
     const state = this.#state;
-    if (head?.op) head.op.copyOf = this.#copyStatement(head);
+    if (head?.op) head.op.copyOf = this.#origins.copyStatement(head, this.#statementIndex);
     state.replies.dropSyncsOfCopyIn();
     state.copyIn = head?.op ?? null;
   }
