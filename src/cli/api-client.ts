@@ -16,11 +16,17 @@ export const apiOptions = {
   json: { type: 'boolean' },
 } as const;
 
-export const apiDetails = [
+/** Explains each of them. */
+export const apiOptionDetails = [
   '  --url URL       the gateway, e.g. https://gateway.example.com:8443; default: where you logged in, or SLUICE_URL',
   '  --ca FILE       authorities that its certificate is checked by; default: those of the log-in, or the system',
   '  --config FILE   takes the URL from the configuration file of a gateway',
-  '  --json          JSON in place of a table',
+  '  --json          JSON in place of text; of a list one object a line',
+].join('\n');
+
+/** As `apiOptionDetails`, for what needs somebody who is logged in. */
+export const apiDetails = [
+  apiOptionDetails,
   '',
   'Log in with `sluice login`, or set SLUICE_URL and SLUICE_TOKEN (a service key, or of `sluice token issue --api`).',
 ].join('\n');

@@ -53,6 +53,9 @@ test('a wrong call exits 2 with the usage on stderr', async () => {
     assert.match(err.join(''), /usage: sluice c \[--a A\] WORD/);
     assert.deepEqual(out, []);
   }
+  const missing = io();
+  await runCommand(['c', '--a', 'v'], [command('c')], missing.io);
+  assert.match(missing.err.join(''), /^sluice c: WORD is missing\n/);
   const { io: stub, out, err } = io();
   assert.equal(await runCommand([], [command('c')], stub), 2);
   assert.match(err.join(''), /summary of c/);

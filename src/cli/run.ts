@@ -26,12 +26,12 @@ export async function runCommand(argv: readonly string[], commands: readonly Com
       return 0;
     }
     const { min, max } = command.positionals ?? { min: 0, max: 0 };
-    if (positionals.length < min) throw new UsageError('an argument is missing');
+    if (positionals.length < min) throw new UsageError(`${wordsOf(command.usage)[positionals.length] ?? 'an argument'} is missing`);
     if (positionals.length > max) throw new UsageError(`unexpected argument "${positionals[max] ?? ''}"`);
     return await command.run(new Arguments(values, positionals), io);
   } catch (error) {
     if (error instanceof UsageError || isParseArgsError(error)) {
-      io.err(`sluice ${command.name}: ${error.message}\nusage: sluice ${command.name} ${command.usage}\n`);
+      io.err(`sluice ${command.name}: ${error.message}\n${`usage: sluice ${command.name} ${command.usage}`.trimEnd()}\n`);
       return 2;
     }
     io.err(`${explain(error)}\n`);
@@ -45,9 +45,11 @@ function noCommand(argv: readonly string[], commands: readonly Command[], io: Io
   if (group.length > 0) return noCommandOf(group, first ?? '', second, io);
   const width = Math.max(...commands.map(({ name }) => name.length));
   const overview = [
-    'usage: sluice <command> [options]; --help after a command explains it',
+    'usage: sluice <command> [options]; --help after a command explains it, --version tells which this is',
     '',
     ...commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
+    '',
+    'exit codes: 0 done, 1 failed, 2 called wrongly, 3 people said no, 4 nobody said anything in time',
     '',
   ].join('\n');
   if (first === '--help' || first === '-h' || first === 'help') {
@@ -91,7 +93,13 @@ function noCommandOf(group: readonly Command[], first: string, second: string | 
 }
 
 function help(command: Command): string {
-  return `usage: sluice ${command.name} ${command.usage}\n\n${command.summary}\n\n${command.details}\n`;
+  return `${`usage: sluice ${command.name} ${command.usage}`.trimEnd()}\n\n${command.summary}\n\n${command.details}\n`;
+}
+
+/** The words that a command takes beside its options, as its usage names them. */
+function wordsOf(usage: string): string[] {
+  const words = usage.replaceAll(/\[[^\]]*\]/g, ' ').replaceAll(/--\S+ \S+/g, ' ');
+  return words.split(/\s+/).filter((word) => word !== '');
 }
 
 /** What the operator needs to know. An error that is none of ours is a fault of the program: then its stack helps. */

@@ -300,6 +300,29 @@ test('who vouches for a user need not be said where one user has the name', asyn
   forget();
 });
 
+test('what cannot be meant is a wrong call, and every list and change speaks JSON', async () => {
+  const home = newHome();
+  const admin = as('root', 'admins');
+  for (const [args, message] of [
+    [['grants', 'ls', '--state', 'actve'], /--state is one of pending, active/],
+    [['events', '--type', 'denials'], /--type "denials" is not one of .*denied/],
+    [['request', 'payments', '--role', 'read-write', '--for', '1h', '--reason', 'r', '--timeout', '5s'], /--timeout is how long to --wait/],
+    [['grants', 'show'], /^sluice grants show: ID is missing\nusage: sluice grants show ID \[--json\]\n$/],
+  ] as const) {
+    const { code, err, out } = await run(home, args, admin);
+    assert.deepEqual([code, out], [2, ''], err);
+    assert.match(err, message);
+  }
+  const session = openSession('cli-json', questionOf({ name: 'bob', issuer: 'gw-1' }).principal);
+  const forget = stage.live.add(session);
+  const killed = await run(home, ['live', 'kill', 'cli-json', '--json'], as('sam', 'security'));
+  assert.deepEqual(JSON.parse(killed.out), { killed: true });
+  forget();
+  const revoked = await run(home, ['tokens', 'revoke', 'some-token', '--json'], admin);
+  assert.deepEqual(JSON.parse(revoked.out), { done: true });
+  assert.deepEqual(JSON.parse((await run(home, ['logout', '--json'])).out), { done: false });
+});
+
 test('what is wrong is said: nobody logged in, an unknown authority, no https', async () => {
   const home = newHome();
   mkdirSync(join(home, 'empty'));

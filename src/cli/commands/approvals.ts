@@ -17,11 +17,12 @@ export const approvalsList: Command = {
     const state = args.flag('all') ? undefined : 'pending';
     const { approvals } = await apiOf(args, io).get<{ readonly approvals: readonly Approval[] }>('/api/v1/approvals', {
       state,
-      limit: '500',
+      limit: String(MOST_LISTED),
     });
     if (args.flag('json')) for (const approval of approvals) io.out(`${JSON.stringify(approval)}\n`);
     else if (approvals.length === 0) io.err(`${state === undefined ? 'there are no requests' : 'nothing waits for a decision'}\n`);
     else io.out(columns([['ID', 'ASKED', 'STATE', 'WHO', 'TARGET', 'MODE', 'WHAT', 'WHY'], ...approvals.map(row)]));
+    sayIfCut(approvals.length, io);
     return 0;
   },
 };
@@ -133,4 +134,12 @@ function row(approval: Approval): string[] {
 /** To the second, in UTC. */
 export function timeOf(at: number | null): string {
   return at === null ? '' : `${new Date(at).toISOString().slice(0, 19)}Z`;
+}
+
+/** What a list asks for at the most, and the API gives. */
+export const MOST_LISTED = 500;
+
+/** There may be more than a list shows. */
+export function sayIfCut(count: number, io: Io): void {
+  if (count >= MOST_LISTED) io.err(`these are the newest ${MOST_LISTED}; there may be more\n`);
 }

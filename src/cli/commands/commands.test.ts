@@ -191,6 +191,14 @@ test('token issue prints a token the gateway takes, and nothing else', async () 
   assert.deepEqual([principal.kind, principal.groups, principal.credential.expiresAt], ['service', ['a', 'b'], 1_900_000]);
 });
 
+test('token issue --json tells the id by which the token is revoked', async () => {
+  const { code, out } = await run('token', 'issue', '--config', config, '--user', 'ann', '--group', 'a', '--ttl', '15m', '--json');
+  const issued = JSON.parse(out) as { token: string; id: string; expiresAt: number; user: string };
+  const verifier = new LocalTokenVerifier('gw-1', tokenKey(join(dir, 'var')).publicKey, () => 1_000_000);
+  const { credential } = verifier.verify(issued.token, 'ann', 'connect');
+  assert.deepEqual([code, issued.id, issued.expiresAt, issued.user], [0, credential.id, credential.expiresAt, 'ann']);
+});
+
 test('token issue warns of a token without groups, on stderr', async () => {
   const { code, out, err } = await run('token', 'issue', '--config', config, '--user', 'ann', '--ttl', '15m');
   assert.equal(code, 0);

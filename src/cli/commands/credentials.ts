@@ -2,7 +2,7 @@ import type { ServiceKey, TokenInfo } from '../../identity/model.ts';
 import { apiDetails, apiOf, apiOptions } from '../api-client.ts';
 import type { Arguments, Command, ExitCode, Io } from '../command.ts';
 import { columns, visible } from '../terminal.ts';
-import { timeOf } from './approvals.ts';
+import { MOST_LISTED, sayIfCut, timeOf } from './approvals.ts';
 import { durationOf } from './grants.ts';
 
 const one = { min: 1, max: 1 } as const;
@@ -28,6 +28,7 @@ export const keysList: Command = {
       ),
     );
     if (args.flag('json')) for (const key of keys) io.out(`${JSON.stringify(key)}\n`);
+    else if (rows.length === 0) io.err('there are no keys\n');
     else io.out(columns([['ID', 'SERVICE', 'GROUPS', 'EXPIRES', 'LAST USED', 'MADE BY', 'REPLACED BY'], ...rows]));
     return 0;
   },
@@ -83,14 +84,19 @@ export const tokensList: Command = {
   options: { ...apiOptions, user: { type: 'string' } },
   details: `  --user U        of one user\n${apiDetails}`,
   async run(args: Arguments, io: Io): Promise<ExitCode> {
-    const { tokens } = await apiOf(args, io).get<{ readonly tokens: readonly TokenInfo[] }>('/api/v1/tokens', { user: args.text('user') });
+    const { tokens } = await apiOf(args, io).get<{ readonly tokens: readonly TokenInfo[] }>('/api/v1/tokens', {
+      user: args.text('user'),
+      limit: String(MOST_LISTED),
+    });
     const rows = tokens.map((token) =>
       [token.id, token.name, token.kind, token.provider, timeOf(token.issuedAt), timeOf(token.expiresAt), timeOf(token.lastUsedAt)].map(
         (cell) => visible(cell),
       ),
     );
     if (args.flag('json')) for (const token of tokens) io.out(`${JSON.stringify(token)}\n`);
+    else if (rows.length === 0) io.err('no token is open\n');
     else io.out(columns([['ID', 'WHO', 'KIND', 'PROVIDER', 'ISSUED', 'EXPIRES', 'LAST USED'], ...rows]));
+    sayIfCut(tokens.length, io);
     return 0;
   },
 };

@@ -3,16 +3,17 @@ import { parseDuration } from '../../config/values.ts';
 import { type ApiClient, apiDetails, apiOf, apiOptions } from '../api-client.ts';
 import { type Arguments, type Command, type ExitCode, type Io, UsageError } from '../command.ts';
 import { columns, visible } from '../terminal.ts';
-import { timeOf } from './approvals.ts';
+import { MOST_LISTED, sayIfCut, timeOf } from './approvals.ts';
 
 const one = { min: 1, max: 1 } as const;
 /** How often it is asked whether somebody has decided. */
 const POLL_MS = 1000;
+const states = ['pending', 'active', 'denied', 'expired', 'revoked', 'cancelled'] as const satisfies readonly Grant['state'][];
 
 export const request: Command = {
   name: 'request',
   summary: 'Asks for an account of a resource for the duration of a task.',
-  usage: 'RESOURCE --role R --for 2h --reason TEXT [--ticket T] [--wait] [--break-glass]',
+  usage: 'RESOURCE --role R --for 2h --reason TEXT [--ticket T] [--break-glass] [--wait [--timeout 15m]] [--json]',
   options: {
     ...apiOptions,
     role: { type: 'string' },
@@ -35,8 +36,10 @@ export const request: Command = {
   ].join('\n'),
   positionals: one,
   async run(args: Arguments, io: Io): Promise<ExitCode> {
-    const client = apiOf(args, io);
     const timeout = args.text('timeout');
+    if (timeout !== undefined && !args.flag('wait')) throw new UsageError('--timeout is how long to --wait');
+    const ms = timeout === undefined ? Number.POSITIVE_INFINITY : durationOf('timeout', timeout);
+    const client = apiOf(args, io);
     const grant = await client.post<Grant>('/api/v1/grants', {
       resource: args.words[0] ?? '',
       role: args.required('role'),
@@ -49,13 +52,9 @@ export const request: Command = {
     // From before anybody can know that it waits: a signal must find it listening.
     const stopped = io.stopped();
     io.err(`request ${grant.id} waits for ${grant.approvers.map(({ group }) => group).join(', ')} ...\n`);
-    const decided = await decision(
-      client,
-      grant,
-      stopped,
-      timeout === undefined ? Number.POSITIVE_INFINITY : durationOf('timeout', timeout),
-    );
+    const decided = await decision(client, grant, stopped, ms);
     if (decided !== null) return end(decided, args, io);
+    if (args.flag('json')) say(grant, args, io);
     io.err(`not decided; the request stands: sluice grants ls, or sluice grants revoke ${grant.id}\n`);
     return 4;
   },
@@ -66,15 +65,14 @@ export const grantsList: Command = {
   summary: 'Lists grants with their last use: your own, and those you may see.',
   usage: '[--state S] [--user U] [--json]',
   options: { ...apiOptions, state: { type: 'string' }, user: { type: 'string' } },
-  details: ['  --state S       pending, active, denied, expired, revoked or cancelled', '  --user U        of one user', apiDetails].join(
-    '\n',
-  ),
+  details: [`  --state S       ${states.join(', ')}`, '  --user U        of one user', apiDetails].join('\n'),
   async run(args: Arguments, io: Io): Promise<ExitCode> {
-    const query = { state: args.text('state'), user: args.text('user') };
+    const query = { state: stateOf(args), user: args.text('user'), limit: String(MOST_LISTED) };
     const { grants } = await apiOf(args, io).get<{ readonly grants: readonly Grant[] }>('/api/v1/grants', query);
     if (args.flag('json')) for (const grant of grants) io.out(`${JSON.stringify(grant)}\n`);
     else if (grants.length === 0) io.err('there are no grants\n');
     else io.out(columns([['ID', 'STATE', 'WHO', 'ROLE', 'UNTIL', 'LAST USED', 'TICKET', 'REASON'], ...grants.map(row)]));
+    sayIfCut(grants.length, io);
     return 0;
   },
 };
@@ -193,6 +191,13 @@ function row(grant: Grant): string[] {
     grant.ticket,
     grant.reason,
   ].map((cell) => visible(cell));
+}
+
+/** Throws UsageError. */
+function stateOf(args: Arguments): string | undefined {
+  const state = args.text('state');
+  if (state !== undefined && !(states as readonly string[]).includes(state)) throw new UsageError(`--state is one of ${states.join(', ')}`);
+  return state;
 }
 
 /** Milliseconds. */

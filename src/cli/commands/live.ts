@@ -1,6 +1,6 @@
 import type { LiveEvent } from '../../access/model.ts';
 import { apiDetails, apiOf, apiOptions } from '../api-client.ts';
-import type { Arguments, Command, ExitCode, Io } from '../command.ts';
+import { type Arguments, type Command, type ExitCode, type Io, UsageError } from '../command.ts';
 import { columns, visible } from '../terminal.ts';
 import { timeOf } from './approvals.ts';
 
@@ -16,6 +16,19 @@ interface LiveView {
   readonly denied: number;
   readonly masked: Readonly<Record<string, number>>;
 }
+
+const types: readonly string[] = Object.keys({
+  'session.start': true,
+  'session.end': true,
+  'login.failed': true,
+  denied: true,
+  approval: true,
+  grant: true,
+  revocation: true,
+  config: true,
+  alert: true,
+  'control.failed': true,
+} satisfies Record<LiveEvent['type'], true>);
 
 export const liveList: Command = {
   name: 'live ls',
@@ -50,14 +63,14 @@ export const liveList: Command = {
 export const liveKill: Command = {
   name: 'live kill',
   summary: 'Ends an open session, on whichever gateway it is.',
-  usage: 'SESSION [--reason TEXT]',
+  usage: 'SESSION [--reason TEXT] [--json]',
   options: { ...apiOptions, reason: { type: 'string' } },
   details: `  --reason TEXT   the client is told, and the record keeps it\n${apiDetails}`,
   positionals: { min: 1, max: 1 },
   async run(args: Arguments, io: Io): Promise<ExitCode> {
     const path = `/api/v1/sessions/${encodeURIComponent(args.words[0] ?? '')}/kill`;
-    await apiOf(args, io).post(path, { reason: args.text('reason') ?? '' });
-    io.out('ended\n');
+    const done = await apiOf(args, io).post(path, { reason: args.text('reason') ?? '' });
+    io.out(args.flag('json') ? `${JSON.stringify(done)}\n` : 'ended\n');
     return 0;
   },
 };
@@ -67,10 +80,13 @@ export const events: Command = {
   summary: 'Shows what happens, as it happens, until it is interrupted.',
   usage: '[--type T]... [--json]',
   options: { ...apiOptions, type: { type: 'string', multiple: true } },
-  details: `  --type T        only events of this type, e.g. denied or approval; may be given several times\n${apiDetails}`,
+  details: `  --type T        only events of this type; may be given several times: ${types.join(', ')}\n${apiDetails}`,
   async run(args: Arguments, io: Io): Promise<ExitCode> {
-    const types = args.list('type');
-    const query = types.length === 0 ? '' : `?${new URLSearchParams({ type: types.join(',') })}`;
+    const wanted = args.list('type');
+    // Of one that does not exist none would ever come.
+    const odd = wanted.find((type) => !types.includes(type));
+    if (odd !== undefined) throw new UsageError(`--type "${odd}" is not one of ${types.join(', ')}`);
+    const query = wanted.length === 0 ? '' : `?${new URLSearchParams({ type: wanted.join(',') })}`;
     let interrupted = false;
     const stopped = io.stopped().then(() => {
       interrupted = true;

@@ -8,7 +8,7 @@ import { resolve } from 'node:path';
 import type { ClientFile } from '../../access/client-help.ts';
 import { GatewayError } from '../../errors.ts';
 import { protocols } from '../../protocols/registry.ts';
-import { ApiClient, ApiFailure, apiDetails, apiOf, apiOptions, gatewayUrl } from '../api-client.ts';
+import { ApiClient, ApiFailure, apiDetails, apiOf, apiOptionDetails, apiOptions, gatewayUrl } from '../api-client.ts';
 import { lineOf, writeClientFiles } from '../client-files.ts';
 import { type Arguments, type Command, type ExitCode, type Io, UsageError } from '../command.ts';
 import { forgetLogin, storedLogin, storeLogin } from '../stored-login.ts';
@@ -53,7 +53,7 @@ const BROWSER_MS = 5 * 60_000;
 export const login: Command = {
   name: 'login',
   summary: 'Logs in with an identity provider and keeps short-lived tokens, one for the other commands and one for your clients.',
-  usage: '--url https://GATEWAY:8443 [--provider P] [--device] [--ca FILE] [--service-file]',
+  usage: '--url https://GATEWAY:8443 [--provider P] [--device] [--no-browser] [--service-file] [--ca FILE] [--json]',
   options: {
     ...apiOptions,
     provider: { type: 'string' },
@@ -66,9 +66,9 @@ export const login: Command = {
     '  --device        shows a code to enter on another machine, instead of opening a browser here',
     '  --no-browser    prints the address and opens nothing',
     "  --service-file  writes an entry for each resource into your clients' own files, the token as password included",
-    apiDetails,
+    apiOptionDetails,
     '',
-    'They are kept in $XDG_CONFIG_HOME/sluice (or ~/.config/sluice), readable by you alone: `token` is the password of your clients and',
+    'The tokens are kept in $XDG_CONFIG_HOME/sluice (or ~/.config/sluice), readable by you alone: `token` is the password of your clients and',
     'opens connections alone; `api-token` is for the other commands.',
   ].join('\n'),
   async run(args: Arguments, io: Io): Promise<ExitCode> {
@@ -100,12 +100,12 @@ export const login: Command = {
 export const logout: Command = {
   name: 'logout',
   summary: 'Takes the tokens of this log-in back and forgets them.',
-  usage: '',
+  usage: '[--json]',
   options: apiOptions,
   details: apiDetails,
   async run(args: Arguments, io: Io): Promise<ExitCode> {
     if (storedLogin(io) === null && io.env['SLUICE_TOKEN'] === undefined) {
-      io.out('nobody is logged in\n');
+      io.out(args.flag('json') ? '{"done":false}\n' : 'nobody is logged in\n');
       return 0;
     }
     try {
@@ -115,7 +115,7 @@ export const logout: Command = {
       if (!(error instanceof ApiFailure) || error.status !== 401) throw error;
     }
     forgetLogin(io);
-    io.out('logged out\n');
+    io.out(args.flag('json') ? '{"done":true}\n' : 'logged out\n');
     return 0;
   },
 };

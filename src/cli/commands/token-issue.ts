@@ -1,5 +1,5 @@
 import { parseDuration } from '../../config/values.ts';
-import { issueToken, type TokenRequest } from '../../identity/local-token.ts';
+import { type LocalToken, signToken, type TokenRequest } from '../../identity/local-token.ts';
 import { tokenKey } from '../../identity/signing-key.ts';
 import { type Arguments, type Command, type ExitCode, type Io, UsageError } from '../command.ts';
 import { configDetails, configOf, configOption } from '../config-option.ts';
@@ -7,7 +7,7 @@ import { configDetails, configOf, configOption } from '../config-option.ts';
 export const tokenIssue: Command = {
   name: 'token issue',
   summary: 'Issues a token to log in with as the password. The token alone goes to stdout.',
-  usage: '--config FILE --user U [--group G]... --ttl 8h [--service] [--api]',
+  usage: '--config FILE --user U [--group G]... --ttl 8h [--service] [--api] [--json]',
   options: {
     ...configOption,
     user: { type: 'string' },
@@ -15,6 +15,7 @@ export const tokenIssue: Command = {
     ttl: { type: 'string' },
     service: { type: 'boolean' },
     api: { type: 'boolean' },
+    json: { type: 'boolean' },
   },
   details: [
     configDetails,
@@ -24,6 +25,7 @@ export const tokenIssue: Command = {
     '  --service       for a service account instead of a person',
     '  --api           good for the API and the commands that use it as well (SLUICE_TOKEN): approvals, grants, revocations;',
     '                  keep such a one out of ~/.pgpass. Without it: for connections to resources alone',
+    '  --json          with its id, by which it is revoked, and its end',
   ].join('\n'),
   async run(args: Arguments, io: Io): Promise<ExitCode> {
     const user = args.required('user');
@@ -39,16 +41,16 @@ export const tokenIssue: Command = {
       ttlMs,
       ...(args.flag('api') ? {} : { audience: 'connect' }),
     };
-    let token: string;
+    let issued: LocalToken;
     try {
-      token = issueToken(request, config.gateway.name, privateKey, io.now());
+      issued = signToken(request, config.gateway.name, privateKey, io.now());
     } catch (error) {
       if (error instanceof RangeError) throw new UsageError(error.message);
       throw error;
     }
     if (request.groups.length === 0)
       io.err(`warning: no --group: policies that speak of groups permit ${user} nothing, and what none permits is denied\n`);
-    io.out(`${token}\n`);
+    io.out(args.flag('json') ? `${JSON.stringify({ ...issued, user })}\n` : `${issued.token}\n`);
     return 0;
   },
 };
