@@ -243,10 +243,11 @@ test('a token of one gateway is good at the other, until it or its user is revok
   assert.equal(status, 201, JSON.stringify(body));
   const { token, id } = body as { token: string; id: string };
   assert.equal(await said(second, token), 'in\n');
-  assert.equal((await call(second, token, 'GET', '/api/v1/whoami')).status, 200);
+  const other = (await call(first, local, 'POST', '/api/v1/tokens', { audience: 'api' })).body as { token: string };
+  assert.equal((await call(second, other.token, 'GET', '/api/v1/whoami')).status, 200);
+  assert.equal((await call(second, token, 'GET', '/api/v1/whoami')).status, 401, 'one for connections is good for them alone');
   assert.equal((await call(first, admin, 'POST', `/api/v1/tokens/${id}/revoke`, { reason: 'lost' })).status, 200);
   assert.match(await said(second, token), /FATAL/);
-  assert.equal((await call(second, token, 'GET', '/api/v1/whoami')).status, 401);
   assert.equal(await said(second, local), 'in\n');
   assert.equal((await call(first, admin, 'POST', '/api/v1/users/revoke', { name: 'ivy', issuer: 'gw-1', reason: 'left' })).status, 200);
   for (const gateway of [first, second]) assert.match(await said(gateway, local), /FATAL/);

@@ -51,8 +51,8 @@ export const check: Command = {
 /** Where the control store is. Of a connection string nothing but the place is told: the rest may be secret. */
 function storeText({ store, gateway }: Config): string {
   if (store === 'embedded') return `embedded, in ${join(gateway.dataDir, 'store')}`;
-  if (isReference(store)) return `a PostgreSQL of your own, named by ${store}`;
-  if (!URL.canParse(store)) return 'a PostgreSQL of your own';
+  if (isReference(store)) return `a database of your own, named by ${store}`;
+  if (!URL.canParse(store)) return 'a database of your own';
   const { host, pathname } = new URL(store);
-  return `a PostgreSQL of your own, ${host}${pathname}`;
+  return `a database of your own, ${host}${pathname}`;
 }

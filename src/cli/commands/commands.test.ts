@@ -76,7 +76,7 @@ test('check names every listener and the store, but no secret of a connection st
   const { code, out } = await run('check', '--config', file);
   assert.equal(code, 0);
   assert.match(out, /^ok\n {2}gateway gw-1: .+, https \(API and pages\) on 127\.0\.0\.1:8443, reached as https:\/\/gw\.example\n/);
-  assert.match(out, /^ {2}store: a PostgreSQL of your own, db\.example:5432\/control$/m);
+  assert.match(out, /^ {2}store: a database of your own, db\.example:5432\/control$/m);
   assert.ok(!out.includes('s3cret'));
   const json = await run('check', '--config', file, '--json');
   const report = JSON.parse(json.out) as { ok: boolean; problems: string[]; warnings: string[]; store: string; resources: string[] };
