@@ -429,6 +429,19 @@ test('SET sluice.reason by the extended protocol: when it is executed, and as of
   await wire.end();
 });
 
+test('in one pipeline the reason comes first, and other settings still need a Sync', async () => {
+  const wire = await connect();
+  const known = approvals.size;
+  const remove = [parse({ text: 'delete from tasks where id = 16' }), bind(), execute(), sync()];
+  wire.send(parse({ text: "set sluice.reason = 'pipelined'" }), bind(), execute(), ...remove);
+  const { question } = await approvals.nextQuestion(known);
+  assert.deepEqual([question.reason, question.mode], ['pipelined', 'retry']);
+  assert.equal((await wire.cycle()).errors[0]?.['C'], '42501');
+  wire.send(parse({ text: "set application_name = 'other'" }), bind(), execute(), ...remove);
+  assert.match((await wire.cycle()).errors[0]?.['M'] ?? '', /settings were changed before it in the same pipeline/);
+  await wire.end();
+});
+
 test('PREPARE by SQL passes; EXECUTE asks with the text and its values', async () => {
   const wire = await connect();
   const known = approvals.size;

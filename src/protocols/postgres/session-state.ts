@@ -9,7 +9,7 @@ import type { Catalog, CatalogSnapshot } from './catalog.ts';
 import type { Classified, Classifier } from './classifier.ts';
 import type { PgOperation } from './operation.ts';
 import { ReplyQueue } from './replies.ts';
-import { REASON, reasonSetBy } from './settings.ts';
+import { reasonSetBy, setsReasonAlone } from './settings.ts';
 import { NameTable, type Portal, type Statement } from './statements.ts';
 
 /** Decisions hold for whole minutes at least: to look this often is soon enough. */
@@ -144,7 +144,8 @@ export class SessionState {
   /** A portal is about to be executed. */
   noteExecute(classified: Classified): void {
     this.groupWork = true;
-    if (classified.settings) this.groupSettings = true;
+    // What it is for says nothing of where names lead.
+    if (classified.settings && !classified.statements.every(setsReasonAlone)) this.groupSettings = true;
     this.#notePath(classified);
   }
 
@@ -153,7 +154,7 @@ export class SessionState {
     if (this.parameters.has('search_path')) return;
     const catalog = this.snapshot();
     const changes = (one: StatementInfo): boolean =>
-      (MOVES_PATH.has(one.kind) && one.settings[0]?.name !== REASON) ||
+      (MOVES_PATH.has(one.kind) && !setsReasonAlone(one)) ||
       one.dynamicSettings ||
       one.settings.some(({ name }) => PATH_SETTINGS.has(name)) ||
       one.functions.some((name) => catalog.isUserFunction(name));

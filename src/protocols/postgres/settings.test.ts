@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { analyzeSql } from '../../../native/binding/index.js';
-import type { StatementInfo } from './analysis.ts';
-import { keepsPinned, reasonSetBy, settingFromView, startupSettings } from './settings.ts';
+import { analysisOf } from './analysis.ts';
+import { keepsPinned, reasonSetBy, setsReasonAlone, settingFromView, startupSettings } from './settings.ts';
 
 const settings = (parameters: Record<string, string>): ReturnType<typeof startupSettings> =>
   startupSettings(new Map(Object.entries(parameters)));
@@ -89,11 +89,32 @@ test('a reason is one line of up to 500 characters, with blanks quoted by backsl
   assert.equal(reason('-c lock_timeout=5'), '');
 });
 
+test('only SET and RESET of the reason change nothing else', () => {
+  const alone = (text: string): boolean => {
+    const bytes = Buffer.from(text);
+    const analysis = analysisOf(analyzeSql(bytes, 0, bytes.length));
+    assert.ok(analysis.error === undefined);
+    return analysis.statements.every(setsReasonAlone);
+  };
+  for (const text of ["set sluice.reason = 'x'", "set local sluice.reason = 'x'", 'reset sluice.reason']) assert.ok(alone(text), text);
+  for (const text of [
+    'reset all',
+    'discard all',
+    "set search_path = 'sluice.reason'",
+    "call p(set_config('sluice.reason', 'x', false), set_config('search_path', 'mine', false))",
+    "select set_config('sluice.reason', 'x', false), set_config('search_path', 'mine', false)",
+    "set sluice.reason = 'x'; set search_path = mine",
+  ])
+    assert.ok(!alone(text), text);
+});
+
 test('what a session is for follows SET, RESET and DISCARD ALL, and nothing else', () => {
   const after = (text: string, tag: string): string | null => {
     const bytes = Buffer.from(text);
-    const [statement] = (JSON.parse(analyzeSql(bytes, 0, bytes.length)) as { statements: Partial<StatementInfo>[] }).statements;
-    return reasonSetBy({ kind: statement?.kind ?? '', settings: statement?.settings ?? [] }, tag, 'at start');
+    const analysis = analysisOf(analyzeSql(bytes, 0, bytes.length));
+    const statement = analysis.error === undefined ? analysis.statements[0] : undefined;
+    assert.ok(statement !== undefined, text);
+    return reasonSetBy(statement, tag, 'at start');
   };
   assert.equal(after("set sluice.reason = 'OPS-12\n fix'", 'SET'), 'OPS-12 fix');
   assert.equal(after('set "Sluice".reason to ops', 'SET'), 'ops');

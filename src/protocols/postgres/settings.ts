@@ -53,7 +53,7 @@ export interface OwnSettings {
 }
 
 /** The one of them that can be SET later as well, on the server, which knows nothing of it. */
-export const REASON = 'sluice.reason';
+const REASON = 'sluice.reason';
 /** As many characters as a reason may have. */
 const MAX_REASON = 500;
 /** Line ends, controls, what has no width and what reorders: a reason is one line wherever it is shown, and reads as it was written. */
@@ -62,11 +62,18 @@ const NOT_IN_A_LINE = /[\s\p{Cc}\p{Cf}\p{Cs}\p{Default_Ignorable_Code_Point}]+/g
 /** A reason as one line; as long as it was given. */
 const oneLine = (value: string): string => value.replaceAll(NOT_IN_A_LINE, ' ').trim();
 
+type Settings = Pick<StatementInfo, 'kind' | 'settings'>;
+
+/** SET or RESET of the reason, which changes nothing on the server. Calls may do more than they name. */
+export function setsReasonAlone({ kind, settings }: Settings): boolean {
+  return (kind === 'set' || kind === 'reset') && settings.length === 1 && settings[0]?.name === REASON;
+}
+
 /**
  * What a session is for after a statement that can change its settings has completed; null: the same as before.
  * @param tag of its completion. @param atStart what its start-up option said.
  */
-export function reasonSetBy({ kind, settings }: Pick<StatementInfo, 'kind' | 'settings'>, tag: string, atStart: string): string | null {
+export function reasonSetBy({ kind, settings }: Settings, tag: string, atStart: string): string | null {
   // Pools clean a connection so before they give it to somebody else.
   if (tag === 'DISCARD ALL') return atStart;
   const setting = settings[0];
