@@ -2,6 +2,7 @@ import type { Config } from '../config/model.ts';
 import type { PolicyEngine } from '../policy/model.ts';
 import type { Recorder } from '../recording/model.ts';
 import type { Store, Topic } from '../store/model.ts';
+import { StoreAlertLog } from './alert-log.ts';
 import { StoreApprovals } from './approvals.ts';
 import { type AccessLog, Audit } from './audit.ts';
 import { StoreGrants } from './grants.ts';
@@ -51,7 +52,8 @@ export async function createAccess(options: AccessOptions): Promise<Access & { c
     revocations.recheck(session);
     grants.recheck(session);
   };
-  const sessions = new SharedSessions({ store, audit, local: live, schedule, recheck, log });
+  const sessions = new SharedSessions({ store, audit, local: live, process, goneMs: GONE_MS, now, schedule, recheck, log });
+  const alerts = new StoreAlertLog({ store, events, gateway, log });
   const { timeoutSeconds, retrySeconds } = config.access.approvals;
   const approvals = new StoreApprovals({
     store,
@@ -75,7 +77,11 @@ export async function createAccess(options: AccessOptions): Promise<Access & { c
       await revocations.load();
       await grants.load();
     },
-    prune: (at) => revocations.prune(at),
+    prune: async (at) => {
+      await revocations.prune(at);
+      await sessions.prune(at);
+      await alerts.prune(at - config.recording.retentionDays * DAY_MS);
+    },
     giveUp: () => approvals.giveUp(),
   });
   const listening = (
@@ -97,6 +103,7 @@ export async function createAccess(options: AccessOptions): Promise<Access & { c
   } catch (error) {
     stop();
     await grants.close();
+    await alerts.close();
     throw error;
   }
   const close = async (): Promise<void> => {
@@ -106,6 +113,7 @@ export async function createAccess(options: AccessOptions): Promise<Access & { c
     await approvals.close();
     await grants.close();
     await revocations.close();
+    await alerts.close();
     await presence.leave();
   };
   let closed: Promise<void> | null = null;
@@ -115,6 +123,7 @@ export async function createAccess(options: AccessOptions): Promise<Access & { c
     revocations,
     live: sessions,
     events,
+    alerts,
     close: () => {
       closed ??= close();
       return closed;

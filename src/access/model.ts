@@ -207,10 +207,45 @@ export interface LiveSession {
   end(error: GatewayError): void;
 }
 
+/** An open session of whichever gateway, as it is shown. */
+export interface SessionView {
+  readonly gateway: string;
+  readonly sid: string;
+  readonly protocol: string;
+  readonly user: string;
+  readonly issuer: string;
+  readonly subject: string;
+  readonly kind: Principal['kind'];
+  readonly groups: readonly string[];
+  readonly resource: string;
+  readonly account: string;
+  readonly source: string;
+  /** ms since the epoch. */
+  readonly startedAt: number;
+  readonly busy: boolean;
+  readonly operations: number;
+  readonly denied: number;
+  readonly masked: Readonly<Record<string, number>>;
+  readonly grants: readonly string[];
+}
+
+export interface AllSessions {
+  readonly sessions: readonly SessionView[];
+  /** Whether every gateway that is there was heard. */
+  readonly complete: boolean;
+  /** Names of those that did not answer in time. */
+  readonly silent: readonly string[];
+}
+
 export interface LiveSessions {
   /** Takes note of a session; the returned function forgets it. */
   add(session: LiveSession): () => void;
+  /** Those of this process. */
   list(): readonly LiveSession[];
+  /** Those of all gateways of the store; never rejects. */
+  listAll(): Promise<AllSessions>;
+  /** One, on whichever gateway it is. Null when no gateway that answers has it. */
+  find(sid: string): Promise<SessionView | null>;
   /** Ends one, on whichever gateway it is. False when no gateway that answers has it. */
   kill(sid: string, by: Principal, reason: string): Promise<boolean>;
 }
@@ -245,6 +280,12 @@ export interface Events {
   listen(listener: (event: LiveEvent) => void): () => void;
 }
 
+/** Alerts and controls that failed, as they are looked at afterwards. */
+export interface AlertLog {
+  /** The latest of all gateways of the store, newest first; never rejects. Not complete while the store is away. */
+  latest(): Promise<{ readonly alerts: readonly LiveEvent[]; readonly complete: boolean }>;
+}
+
 /** Everything above, as the session layer lends it to protocols and API. */
 export interface Access {
   readonly approvals: Approvals;
@@ -252,4 +293,5 @@ export interface Access {
   readonly revocations: Revocations;
   readonly live: LiveSessions;
   readonly events: Events;
+  readonly alerts: AlertLog;
 }

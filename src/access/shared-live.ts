@@ -3,13 +3,19 @@ import type { Principal } from '../policy/model.ts';
 import type { Store } from '../store/model.ts';
 import type { AccessLog, Audit } from './audit.ts';
 import type { LocalSessions } from './live.ts';
-import type { LiveSession, LiveSessions } from './model.ts';
+import type { AllSessions, LiveSession, LiveSessions, SessionView } from './model.ts';
+import { OtherSessions, type SessionMessage } from './other-sessions.ts';
 import type { Schedule } from './schedule.ts';
 
 export interface SharedLiveOptions {
   readonly store: Store;
   readonly audit: Audit;
   readonly local: LocalSessions;
+  /** This process, as it is among the gateways of the store. */
+  readonly process: string;
+  /** A process that was not seen for so long is gone, ms. */
+  readonly goneMs: number;
+  readonly now: () => number;
   readonly schedule: Schedule;
   /** Looks once more whether a session that has just begun may go on. */
   readonly recheck: (session: LiveSession) => void;
@@ -23,15 +29,18 @@ const MAX_REASON = 300;
 
 type Message =
   | { readonly kill: string; readonly request: string; readonly by: string; readonly reason: string }
-  | { readonly killed: string };
+  | { readonly killed: string }
+  | SessionMessage;
 
-/** The open sessions of this process, and a way to end those of the others. */
+/** The open sessions of this process, and a way to see and to end those of the others. */
 export class SharedSessions implements LiveSessions {
   readonly #options: SharedLiveOptions;
   readonly #asked = new Map<string, (killed: boolean) => void>();
+  readonly #others: OtherSessions;
 
   constructor(options: SharedLiveOptions) {
     this.#options = options;
+    this.#others = new OtherSessions(options);
   }
 
   add(session: LiveSession): () => void {
@@ -44,6 +53,15 @@ export class SharedSessions implements LiveSessions {
 
   list(): readonly LiveSession[] {
     return this.#options.local.list();
+  }
+
+  async listAll(): Promise<AllSessions> {
+    const others = await this.#others.list();
+    return { ...others, sessions: [...this.#options.local.views(), ...others.sessions] };
+  }
+
+  async find(sid: string): Promise<SessionView | null> {
+    return this.#options.local.view(sid) ?? (await this.#others.find(sid));
   }
 
   async kill(sid: string, by: Principal, reason: string): Promise<boolean> {
@@ -66,6 +84,10 @@ export class SharedSessions implements LiveSessions {
   received(payload: string): void {
     const message = parse(payload);
     if (message === null) return;
+    if ('list' in message || 'listed' in message) {
+      this.#others.received(message);
+      return;
+    }
     if ('killed' in message) {
       this.#asked.get(message.killed)?.(true);
       return;
@@ -75,6 +97,10 @@ export class SharedSessions implements LiveSessions {
     this.#options.store.notify('sessions', JSON.stringify(answer)).catch((error: unknown) => {
       this.#options.log.warn('a gateway could not be told that its session was ended', { error: String(error) });
     });
+  }
+
+  prune(at: number): Promise<void> {
+    return this.#others.prune(at);
   }
 
   close(): void {
@@ -103,11 +129,13 @@ export class SharedSessions implements LiveSessions {
 function parse(payload: string): Message | null {
   if (payload === '') return null;
   try {
-    const message = JSON.parse(payload) as Partial<Record<'kill' | 'killed' | 'request' | 'by' | 'reason', unknown>>;
-    const { kill, killed, request, by, reason } = message;
+    const message = JSON.parse(payload) as Readonly<Record<string, unknown>>;
+    const { kill, killed, request, by, reason, list, listed, from, sid } = message;
     if (typeof killed === 'string') return { killed };
+    if (typeof listed === 'string' && typeof from === 'string') return { listed, from };
+    if (typeof list === 'string' && typeof from === 'string' && typeof sid === 'string') return { list, from, sid };
     if ([kill, request, by, reason].some((member) => typeof member !== 'string')) return null;
-    return message as Message;
+    return message as unknown as Message;
   } catch {
     return null;
   }

@@ -1,4 +1,5 @@
 import { GatewayError } from '../errors.ts';
+import { LocalAlertLog } from './alert-log.ts';
 import type { Access, Events, LiveSessions } from './model.ts';
 
 /** Access of a gateway that has neither API nor shared store: nobody could decide, so what needs a decision is refused. */
@@ -28,5 +29,6 @@ export function accessWithoutStore(live: LiveSessions, events: Events): Access {
     revocations: { check: () => {}, revokeUser: refuse, revokeCredential: refuse, restoreUser: refuse, list: none },
     live,
     events,
+    alerts: new LocalAlertLog(events),
   };
 }

@@ -1,31 +1,19 @@
 import type { Events, LiveEvent } from '../access/model.ts';
 import type { ApiServices, Metric } from './services.ts';
 
-/** How many alerts are kept to be looked at. */
-const KEPT = 200;
-
 /** What the API counts itself: events by type, and what can be asked of the store, the record and the open sessions. */
 export class OwnCounts {
   readonly #events = new Map<LiveEvent['type'], number>();
-  readonly #alerts: LiveEvent[] = [];
   readonly #forget: () => void;
 
   constructor(events: Events) {
     this.#forget = events.listen((event) => {
       this.#events.set(event.type, (this.#events.get(event.type) ?? 0) + 1);
-      if (event.type !== 'alert' && event.type !== 'control.failed') return;
-      this.#alerts.unshift(event);
-      if (this.#alerts.length > KEPT) this.#alerts.pop();
     });
   }
 
   close(): void {
     this.#forget();
-  }
-
-  /** Newest first. */
-  get alerts(): readonly LiveEvent[] {
-    return this.#alerts;
   }
 
   async metrics(services: ApiServices): Promise<readonly Metric[]> {

@@ -85,7 +85,7 @@ export async function startApi(services: ApiServices): Promise<RunningApi> {
   if (address.port === 0) origin = origin.replace(/:0$/, `:${port}`);
 
   routes.push(
-    ...gatewayRoutes({ counts, alerts: () => counts.alerts, document: () => document }),
+    ...gatewayRoutes({ counts, document: () => document }),
     ...loginRoutes(authentication, origin),
     ...approvalRoutes,
     ...grantRoutes,

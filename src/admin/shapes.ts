@@ -62,10 +62,12 @@ export const grantSchema: Schema = object({
 });
 
 export const liveSessionSchema: Schema = object({
+  gateway: string,
   sid: string,
   protocol: string,
   user: string,
   issuer: string,
+  subject: string,
   kind: oneOf('user', 'service'),
   groups: strings,
   resource: string,

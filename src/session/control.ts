@@ -72,7 +72,7 @@ export class Control {
     const { config, recorder, policy, log, secret } = options;
     const closing: (() => Promise<void> | void)[] = [];
     try {
-      const live = new LocalSessions();
+      const live = new LocalSessions(config.gateway.name);
       const events = new EventBus(config.gateway.name, Date.now, (error) =>
         log.error('a listener of events failed', { error: String(error) }),
       );

@@ -6,6 +6,7 @@ import { up as approvalReason } from './migrations/0003-approval-reason.ts';
 import { up as revokedBefore } from './migrations/0004-revoked-before.ts';
 import { up as tokenKeys } from './migrations/0005-token-keys.ts';
 import { up as grantEnd } from './migrations/0006-grant-end.ts';
+import { up as shownElsewhere } from './migrations/0007-shown-elsewhere.ts';
 import type { ControlSchema } from './schema.ts';
 
 /** In order of name. Forward only: there is no way back but a backup. */
@@ -15,6 +16,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0004-revoked-before': { up: revokedBefore },
   '0005-token-keys': { up: tokenKeys },
   '0006-grant-end': { up: grantEnd },
+  '0007-shown-elsewhere': { up: shownElsewhere },
 };
 
 const TABLE = 'sluice_migrations';

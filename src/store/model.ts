@@ -2,7 +2,7 @@ import type { Kysely, Transaction } from 'kysely';
 import type { ControlSchema } from './schema.ts';
 
 /** What the gateways of one store tell each other. */
-export type Topic = 'approvals' | 'grants' | 'revocations' | 'sessions' | 'service-keys' | 'logins' | 'token-keys';
+export type Topic = 'approvals' | 'grants' | 'revocations' | 'sessions' | 'service-keys' | 'logins' | 'token-keys' | 'alerts';
 
 /** The control state: an embedded database or a shared one, with the same SQL. Errors are GatewayError `store_unavailable` where the database cannot be reached. */
 export interface Store {

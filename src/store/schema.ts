@@ -1,4 +1,4 @@
-import type { ColumnType, JSONColumnType } from 'kysely';
+import type { ColumnType, Generated, JSONColumnType } from 'kysely';
 
 /** Tables of the control store. Times are bigint milliseconds since the epoch, as the gateways' clocks give them. */
 export interface ControlSchema {
@@ -15,6 +15,8 @@ export interface ControlSchema {
   grant_votes: VoteTable;
   gateways: GatewayTable;
   token_keys: TokenKeyTable;
+  session_answers: SessionAnswerTable;
+  alerts: AlertTable;
   seal_check: SealCheckTable;
 }
 
@@ -185,6 +187,24 @@ export interface TokenKeyTable {
   process: string;
   published_at: Milliseconds;
   seen_at: Milliseconds;
+}
+
+/** What gateways answer to one that asks for their open sessions, until it has read it. */
+export interface SessionAnswerTable {
+  request: string;
+  process: string;
+  /** JSON. */
+  sessions: string;
+  at: Milliseconds;
+}
+
+/** The latest alerts of every gateway. */
+export interface AlertTable {
+  id: Generated<number>;
+  gateway: string;
+  at: Milliseconds;
+  /** JSON. */
+  event: string;
 }
 
 /** One row: a value sealed with the key of the store, by which a gateway with another key is found out. */

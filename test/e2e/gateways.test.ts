@@ -253,6 +253,36 @@ test('a token of one gateway is good at the other, until it or its user is revok
   for (const gateway of [first, second]) assert.match(await said(gateway, local), /FATAL/);
 });
 
+test('sessions and alerts of one gateway are seen at the other, and a session is killed for its own resource', options, async () => {
+  const watcher = second.token('sam', ['security']);
+  const psql = new Psql("select 'seen', pg_sleep(60)", 'vera');
+  const { sid } = await recorded((line) => line.type === 'intent' && String(line['text']).includes("'seen'"));
+  type Shown = {
+    readonly sessions: readonly { readonly sid: string; readonly gateway: string; readonly user: string }[];
+    readonly complete: boolean;
+  };
+  const shown = async (token: string): Promise<Shown> => (await call(second, token, 'GET', '/api/v1/sessions')).body as Shown;
+  const { sessions, complete } = await shown(watcher);
+  assert.equal(complete, true);
+  assert.deepEqual(
+    sessions.filter((session) => session.sid === sid).map(({ gateway, user }) => [gateway, user]),
+    [['gw-1', 'vera']],
+  );
+  // Whose it is sees it and ends it from anywhere, and nobody else without the right.
+  assert.deepEqual((await shown(second.token('other', ['developers']))).sessions, []);
+  const own = first.token('vera', ['developers']);
+  assert.deepEqual(
+    (await shown(own)).sessions.map((session) => session.sid),
+    [sid],
+  );
+  const end = async (token: string): Promise<number> =>
+    (await call(second, token, 'POST', `/api/v1/sessions/${sid}/kill`, { reason: 'done' })).status;
+  assert.equal(await end(second.token('other', ['developers'])), 403);
+  assert.equal(await end(own), 200);
+  await psql.closed;
+  assert.match(psql.out, /the session was ended by vera: done/);
+});
+
 test('a gateway that starts with another key: its new tokens are good at the other, the old ones nowhere', options, async () => {
   const old = second.token('root', ['admins']);
   assert.equal((await call(first, old, 'GET', '/api/v1/whoami')).status, 200);
@@ -277,6 +307,9 @@ test('a burst of denials raises an alert that names the lines', options, async (
     ['deny', 'deny', 'deny'],
   );
   assert.equal((await recorded((line) => line.seq === event.line))['event'], 'alert');
+  const { body } = await call(second, second.token('sam', ['security']), 'GET', '/api/v1/alerts');
+  const { alerts } = body as { readonly alerts: readonly LiveEvent[] };
+  assert.ok(alerts.some(({ gateway, line }) => gateway === 'gw-1' && line === event.line));
 });
 
 test('the records of both verify', options, () => {

@@ -135,6 +135,96 @@ test('a session is ended by the gateway that has it', async () => {
   assert.equal(await nobody, false);
 });
 
+test('the open sessions of all gateways are seen from each, with the gateway that has them', async () => {
+  const forget = [first.live.add(openSession('s-here', ada)), second.live.add({ ...openSession('s-there', bob), operations: 7 })];
+  const seen = async (gateway: TestGateway): Promise<unknown> => {
+    // An answer is good for a second.
+    clock.advance(1_000);
+    const { sessions, complete, silent } = await gateway.access.live.listAll();
+    assert.deepEqual([complete, silent], [true, []]);
+    return sessions.map(({ sid, gateway, user, operations }) => [sid, gateway, user, operations]).sort();
+  };
+  const all = [
+    ['s-here', 'gw-1', 'ada', 0],
+    ['s-there', 'gw-2', 'bob', 7],
+  ];
+  assert.deepEqual(await seen(first), all);
+  assert.deepEqual(await seen(second), all);
+  const found = await first.access.live.find('s-there');
+  assert.deepEqual([found?.gateway, found?.resource, found?.subject], ['gw-2', 'payments', 'sub-bob']);
+  assert.equal(await first.access.live.find('s-none'), null);
+  assert.equal(await first.access.live.find('x'.repeat(101)), null);
+  for (const each of forget) each();
+  assert.deepEqual(await seen(first), []);
+  assert.deepEqual(await server.sql('select * from session_answers').then(([answer]) => answer?.rows), [], 'what was read is gone');
+});
+
+test('a gateway that has died is named until it counts as gone, and its sessions are not shown', async () => {
+  const crashed = await gatewayOver(second.store, { name: 'gw-3', clock });
+  crashed.live.add(openSession('s-crashed', ada));
+  clock.advance(1_000);
+  assert.deepEqual(
+    (await first.access.live.listAll()).sessions.map(({ gateway }) => gateway),
+    ['gw-3'],
+  );
+  await crashed.access.close();
+  clock.advance(1_000);
+  assert.deepEqual(await first.access.live.listAll(), { sessions: [], complete: true, silent: [] }, 'it has said that it ends');
+  // Not this one: it is in the store as if it were there.
+  const seen_at = clock.now();
+  await first.store.db.insertInto('gateways').values({ process: 'p-4', gateway: 'gw-4', started_at: seen_at, seen_at }).execute();
+  clock.advance(1_000);
+  const asked = first.access.live.listAll();
+  let answered = false;
+  void asked.then(() => {
+    answered = true;
+  });
+  while (!answered) {
+    await new Promise((resolve) => setImmediate(resolve));
+    clock.advance(10);
+  }
+  assert.deepEqual(await asked, { sessions: [], complete: false, silent: ['gw-4'] });
+  await first.store.db
+    .updateTable('gateways')
+    .set({ seen_at: clock.now() - 30_000 })
+    .where('process', '=', 'p-4')
+    .execute();
+  clock.advance(1_000);
+  assert.deepEqual(await first.access.live.listAll(), { sessions: [], complete: true, silent: [] });
+  await first.store.db.deleteFrom('gateways').where('process', '=', 'p-4').execute();
+});
+
+test('alerts of all gateways are seen from each, newest first, also those raised while the store was away', async () => {
+  const raise = (gateway: TestGateway, line: number): void => {
+    clock.advance(1_000);
+    gateway.access.events.emit({ type: 'alert', sid: '', user: 'ada', resource: 'payments', line, detail: { rule: 'denials' } });
+  };
+  const lines = async (gateway: TestGateway): Promise<unknown> => {
+    const { alerts, complete } = await gateway.access.alerts.latest();
+    assert.equal(complete, true);
+    return alerts.map(({ gateway, line }) => [gateway, line]);
+  };
+  raise(first, 1);
+  raise(second, 2);
+  first.access.events.emit({ type: 'denied', sid: '', user: 'ada', resource: 'payments', line: 9, detail: {} });
+  await second.access.alerts.latest();
+  const both = [
+    ['gw-2', 2],
+    ['gw-1', 1],
+  ];
+  assert.deepEqual(await lines(first), both);
+  assert.deepEqual(await lines(second), both);
+  const back = Promise.all([first, second].map(({ store }) => changeOf(store, 'approvals', '', () => store.downSince === null)));
+  await server.sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'sluice'").catch(() => {});
+  raise(first, 3);
+  await back;
+  assert.deepEqual(await lines(first), [['gw-1', 3], ...both]);
+  assert.deepEqual(await lines(second), [['gw-1', 3], ...both]);
+  for (let i = 0; i < 201; i++) raise(second, 100 + i);
+  assert.equal((await second.access.alerts.latest()).alerts.length, 200);
+  assert.equal((await first.access.alerts.latest()).alerts[0]?.line, 300);
+});
+
 test('while the server restarts requests wait on, and what was decided meanwhile is known afterwards', async () => {
   const waiting = await first.access.approvals.ask(question(ada));
   const cancelled = await first.access.approvals.ask(question(ada, { sid: 's-9' }));
@@ -190,6 +280,14 @@ test('while the store is away, what needs it fails at once; what waits is lost i
   await assert.rejects(first.access.approvals.decide(pending.approval.id, bob, 'approve', ''), refusedWith('store_unavailable'));
   assert.ok(performance.now() - asked < 1_000);
   first.access.revocations.check(ada);
+  // What is here is shown, and that it is not all.
+  const forget = first.live.add(openSession('s-alone', ada));
+  first.access.events.emit({ type: 'alert', sid: '', user: 'ada', resource: '', line: 4, detail: {} });
+  const { sessions, complete } = await first.access.live.listAll();
+  assert.deepEqual([sessions.map(({ sid }) => sid), complete], [['s-alone'], false]);
+  const latest = await first.access.alerts.latest();
+  assert.deepEqual([latest.alerts.map(({ line }) => line), latest.complete], [[4], false]);
+  forget();
   for (let passed = 0; passed <= 40_000; passed += 5_000) {
     clock.advance(5_000);
     // Let each beat set the next one.

@@ -146,7 +146,7 @@ export async function startApiStage(options: ApiStageOptions = {}): Promise<ApiS
     closing.push(() => recorder.close());
     const store = await openStore({ url: 'embedded', dataDir: config.gateway.dataDir, log: logger, now: Date.now });
     closing.push(() => store.close());
-    const live = new LocalSessions();
+    const live = new LocalSessions(config.gateway.name);
     const events = new EventBus(config.gateway.name, Date.now, (error) => logger.error('a listener failed', { error: String(error) }));
     const access = await createAccess({
       store,

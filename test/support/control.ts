@@ -136,7 +136,7 @@ export async function gatewayOver(store: Store, options: TestGatewayOptions): Pr
   const { name, clock } = options;
   const record = new TestRecorder();
   let dead = false;
-  const live = new LocalSessions();
+  const live = new LocalSessions(name);
   const bus = new EventBus(name, clock.now, (error) => {
     throw error;
   });

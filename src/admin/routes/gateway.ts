@@ -1,4 +1,3 @@
-import type { LiveEvent } from '../../access/model.ts';
 import { json } from '../http.ts';
 import { metricsText } from '../metrics.ts';
 import { errorSchema } from '../openapi.ts';
@@ -14,13 +13,11 @@ const clientFileSchema = object({ form: oneOf('section', 'line'), path: string, 
 
 export interface GatewayRoutesOptions {
   readonly counts: OwnCounts;
-  /** The latest alerts, newest first. */
-  readonly alerts: () => readonly LiveEvent[];
   readonly document: () => unknown;
 }
 
 /** About the gateway itself, and about whoever asks. */
-export function gatewayRoutes({ counts, alerts, document }: GatewayRoutesOptions): readonly Route[] {
+export function gatewayRoutes({ counts, document }: GatewayRoutesOptions): readonly Route[] {
   return [
     {
       method: 'GET',
@@ -145,10 +142,10 @@ export function gatewayRoutes({ counts, alerts, document }: GatewayRoutesOptions
       method: 'GET',
       path: '/api/v1/alerts',
       id: 'listAlerts',
-      summary: 'The latest alerts of this gateway since its start, newest first',
+      summary: 'The latest alerts of all gateways, newest first; complete is false while the control store is away',
       access: 'events.read',
-      replies: { 200: { description: 'the alerts', schema: object({ alerts: list(eventSchema) }) } },
-      handle: () => json(200, { alerts: alerts() }),
+      replies: { 200: { description: 'the alerts', schema: object({ alerts: list(eventSchema), complete: boolean }) } },
+      handle: async (call) => json(200, await call.services.access.alerts.latest()),
     },
     {
       method: 'GET',

@@ -1,9 +1,9 @@
-import type { LiveSession } from '../../access/model.ts';
+import type { SessionView } from '../../access/model.ts';
 import type { Principal } from '../../policy/model.ts';
 import { refuse } from '../errors.ts';
 import { json } from '../http.ts';
 import type { Route } from '../route.ts';
-import { boolean, list, object } from '../schema.ts';
+import { boolean, list, object, strings } from '../schema.ts';
 import { liveSessionSchema } from '../shapes.ts';
 import { reasonSchema } from './approvals.ts';
 
@@ -12,15 +12,17 @@ export const sessionRoutes: readonly Route[] = [
     method: 'GET',
     path: '/api/v1/sessions',
     id: 'listSessions',
-    summary: 'Open sessions of this gateway, oldest first: your own, and with session.list all',
+    summary:
+      'Open sessions of all gateways, oldest first: your own, and with session.list all. complete is false when a gateway was not heard',
     access: 'session.list',
     own: true,
-    replies: { 200: { description: 'the sessions', schema: object({ sessions: list(liveSessionSchema) }) } },
-    handle(call) {
-      const seen = call.services.access.live
-        .list()
-        .filter((session) => isOwn(call.principal, session) || call.may('session.list', session.target.resource));
-      return json(200, { sessions: seen.map(view).sort((a, b) => a.startedAt - b.startedAt) });
+    replies: {
+      200: { description: 'the sessions', schema: object({ sessions: list(liveSessionSchema), complete: boolean, silent: strings }) },
+    },
+    async handle(call) {
+      const all = await call.services.access.live.listAll();
+      const seen = all.sessions.filter((session) => isOwn(call.principal, session) || call.may('session.list', session.resource));
+      return json(200, { ...all, sessions: seen.sort((a, b) => a.startedAt - b.startedAt) });
     },
   },
   {
@@ -36,9 +38,8 @@ export const sessionRoutes: readonly Route[] = [
       const { reason = '' } = call.body as { readonly reason?: string };
       const { access, mask } = call.services;
       const sid = call.params['sid'] ?? '';
-      const session = access.live.list().find((one) => one.sid === sid);
-      // One of another gateway: whose it is cannot be told here.
-      if (session === undefined || !isOwn(call.principal, session)) call.must('session.kill', session?.target.resource ?? '');
+      const session = await access.live.find(sid);
+      if (session === null || !isOwn(call.principal, session)) call.must('session.kill', session?.resource ?? '');
       if (!(await access.live.kill(sid, call.principal, mask(reason))))
         throw refuse('not_found', 'no gateway has an open session of that id');
       return json(200, { killed: true });
@@ -46,27 +47,6 @@ export const sessionRoutes: readonly Route[] = [
   },
 ];
 
-function isOwn(principal: Principal, session: LiveSession): boolean {
-  return session.principal.issuer === principal.issuer && session.principal.subject === principal.subject;
-}
-
-function view(session: LiveSession) {
-  const { principal, target } = session;
-  return {
-    sid: session.sid,
-    protocol: session.protocol,
-    user: principal.name,
-    issuer: principal.issuer,
-    kind: principal.kind,
-    groups: principal.groups,
-    resource: target.resource,
-    account: target.account,
-    source: session.source,
-    startedAt: Math.round(session.startedAt),
-    busy: session.busy,
-    operations: session.operations,
-    denied: session.denied,
-    masked: session.masked,
-    grants: session.grants,
-  };
+function isOwn(principal: Principal, session: SessionView): boolean {
+  return session.issuer === principal.issuer && session.subject === principal.subject;
 }

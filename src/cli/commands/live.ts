@@ -5,6 +5,7 @@ import { columns, visible } from '../terminal.ts';
 import { timeOf } from './approvals.ts';
 
 interface LiveView {
+  readonly gateway: string;
   readonly sid: string;
   readonly user: string;
   readonly resource: string;
@@ -32,12 +33,17 @@ const types: readonly string[] = Object.keys({
 
 export const liveList: Command = {
   name: 'live ls',
-  summary: 'Lists the open sessions of the gateway: your own, and those you may see.',
+  summary: 'Lists the open sessions of all gateways: your own, and those you may see.',
   usage: '[--json]',
   options: apiOptions,
   details: apiDetails,
   async run(args: Arguments, io: Io): Promise<ExitCode> {
-    const { sessions } = await apiOf(args, io).get<{ readonly sessions: readonly LiveView[] }>('/api/v1/sessions');
+    const answer = await apiOf(args, io).get<{
+      readonly sessions: readonly LiveView[];
+      readonly complete: boolean;
+      readonly silent: readonly string[];
+    }>('/api/v1/sessions');
+    const { sessions, complete, silent } = answer;
     const rows = sessions.map((session) =>
       [
         session.sid,
@@ -51,11 +57,14 @@ export const liveList: Command = {
         Object.entries(session.masked)
           .map(([rule, n]) => `${rule} ${n}`)
           .join(', '),
+        session.gateway,
       ].map((cell) => visible(cell)),
     );
     if (args.flag('json')) for (const session of sessions) io.out(`${JSON.stringify(session)}\n`);
     else if (rows.length === 0) io.err('no session is open\n');
-    else io.out(columns([['SESSION', 'SINCE', 'WHO', 'FROM', 'TARGET', 'STATE', 'OPS', 'DENIED', 'MASKED'], ...rows]));
+    else io.out(columns([['SESSION', 'SINCE', 'WHO', 'FROM', 'TARGET', 'STATE', 'OPS', 'DENIED', 'MASKED', 'GATEWAY'], ...rows]));
+    if (!complete)
+      io.err(`not all gateways were heard: ${silent.length === 0 ? 'the control store is away' : visible(silent.join(', '))}\n`);
     return 0;
   },
 };
@@ -104,20 +113,21 @@ export const events: Command = {
 
 export const alerts: Command = {
   name: 'alerts',
-  summary: 'Lists the latest alerts of the gateway since its start, newest first.',
+  summary: 'Lists the latest alerts of all gateways, newest first.',
   usage: '[--json]',
   options: apiOptions,
   details: apiDetails,
   async run(args: Arguments, io: Io): Promise<ExitCode> {
-    const answer = await apiOf(args, io).get<{ readonly alerts: readonly LiveEvent[] }>('/api/v1/alerts');
+    const answer = await apiOf(args, io).get<{ readonly alerts: readonly LiveEvent[]; readonly complete: boolean }>('/api/v1/alerts');
     for (const alert of answer.alerts) io.out(args.flag('json') ? `${JSON.stringify(alert)}\n` : eventLine(alert));
     if (answer.alerts.length === 0 && !args.flag('json')) io.err('there are no alerts\n');
+    if (!answer.complete) io.err('not all alerts are here: the control store is away\n');
     return 0;
   },
 };
 
-function eventLine({ at, type, user, resource, sid, detail }: LiveEvent): string {
+function eventLine({ at, type, gateway, user, resource, sid, detail }: LiveEvent): string {
   const facts = Object.entries(detail).map(([name, value]) => `${name}=${typeof value === 'object' ? value.join(',') : String(value)}`);
-  const parts = [timeOf(at), type.padEnd(14), user, resource, sid, ...facts].filter((part) => part !== '');
+  const parts = [timeOf(at), type.padEnd(14), gateway, user, resource, sid, ...facts].filter((part) => part !== '');
   return `${visible(parts.join('  '))}\n`;
 }
