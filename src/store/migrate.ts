@@ -23,9 +23,9 @@ const TABLE = 'sluice_migrations';
 
 /**
  * Brings the schema up to date, one gateway at a time (an advisory lock of the database). Throws GatewayError `store_newer` when a later version of
- * the software has been here, `store_migration_failed`.
+ * the software has been here, `store_migration_failed`. `last`: the schema as it was after that migration, for tests of what comes later.
  */
-export async function migrate(db: Kysely<ControlSchema>): Promise<void> {
+export async function migrate(db: Kysely<ControlSchema>, last?: string): Promise<void> {
   await refuseNewer(db);
   const migrator = new Migrator({
     db,
@@ -33,7 +33,7 @@ export async function migrate(db: Kysely<ControlSchema>): Promise<void> {
     migrationTableName: TABLE,
     migrationLockTableName: `${TABLE}_lock`,
   });
-  const { error, results } = await migrator.migrateToLatest();
+  const { error, results } = await (last === undefined ? migrator.migrateToLatest() : migrator.migrateTo(last));
   if (error === undefined) return;
   // Another gateway of a later version may have been first by a moment.
   await refuseNewer(db);
