@@ -151,7 +151,10 @@ test('nobody gets in without a token, and without a permit only where things are
       // What is not theirs is not there for them; lists are empty.
       const expected = route.own !== true ? [403] : route.method === 'GET' ? [200, 404] : route.id === 'requestGrant' ? [201] : [403, 404];
       assert.ok(expected.includes(status), `${status} ${text}`);
-      if (status === 200) assert.match(text, /^\{"\w+":\[\]\}\n$/);
+      if (status === 200) {
+        const lists = Object.values(JSON.parse(text) as object).filter(Array.isArray);
+        assert.ok(lists.length > 0 && lists.every((one) => one.length === 0), text);
+      }
       if (status === 403) assert.match(text, /"code":"forbidden"/);
     });
   }
