@@ -159,6 +159,21 @@ fn where_clauses_are_missed_at_any_level() {
         ("explain delete from t", false),
         ("select 1", true),
         ("truncate t", true),
+        ("merge into t using u on true when matched then delete", false),
+        ("merge into t using u on (1 = 1) when matched then update set a = 1", false),
+        ("merge into t using u on true when matched and t.a then delete", true),
+        ("merge into t using u on true when not matched then insert values (1)", true),
+        ("merge into t using u on true when matched then do nothing", true),
+        ("merge into t using u on t.id = u.id when matched then update set a = u.a", true),
+        ("merge into t using u on t.id = u.id when not matched by source then delete", false),
+        (
+            "merge into t using u on t.id = u.id when not matched by source and t.a then delete",
+            true,
+        ),
+        (
+            "with m as (merge into t using u on true when matched then delete returning 1) select 1",
+            false,
+        ),
     ] {
         assert_eq!(one(sql).has_where, has_where, "{sql}");
     }

@@ -27,7 +27,7 @@ export interface StatementInfo {
   readonly functions: readonly string[];
   /** Other objects of DDL: `{ type: 'role'|'schema'|'function'|'database'|..., name }`. */
   readonly objects: readonly { readonly type: string; readonly name: string }[];
-  /** False when an UPDATE or DELETE, at any level, has no WHERE clause. */
+  /** False when an UPDATE or DELETE, at any level, has no WHERE clause, or a MERGE updates or deletes rows on no condition. */
   readonly hasWhere: boolean;
   /** SET, RESET, ALTER ... SET and set_config with constant arguments: name (lower case) and value; value null when not constant, DEFAULT '' . */
   readonly settings: readonly { readonly name: string; readonly value: string | null; readonly local: boolean }[];

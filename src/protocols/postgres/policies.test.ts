@@ -199,6 +199,8 @@ test('rows are changed without WHERE, and protected tables exported, when somebo
     'prepare p as delete from cards',
     'with gone as (delete from cards returning *) select * from gone',
     'with a as (update cards set x = 1 returning 1) insert into t select * from a',
+    'merge into cards using t on true when matched then delete',
+    'merge into cards c using t on c.id = t.id when not matched by source then update set x = 1',
   );
   needsApproval(developer, 'approve.bulk-export', 'security', 'copy cards to stdout', 'copy (select * from cards) to stdout');
   needsApproval({ ...developer, groups: ['analysts', 'developers'] }, 'approve.bulk-export', 'security', 'copy cards to stdout');

@@ -8,6 +8,9 @@ use super::model::{Mode, Object, Setting, TableUse};
 use super::{kinds, settings};
 use crate::tree::{Literal, Node, Value};
 
+/// Of `MergeMatchKind`.
+const NOT_MATCHED_BY_SOURCE: i64 = 2;
+
 /// What the walk found.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
@@ -17,7 +20,7 @@ pub struct Found {
     pub objects: Unique<Object>,
     pub settings: Vec<Setting>,
     pub dynamic_settings: bool,
-    /// UPDATE or DELETE without WHERE, at any level.
+    /// UPDATE or DELETE without WHERE, or of every row by MERGE, at any level.
     pub without_where: bool,
     /// SELECT INTO.
     pub into: bool,
@@ -261,6 +264,8 @@ impl Walker {
     fn merge(&mut self, node: &Node) {
         self.with(node);
         self.target(node.node("relation"), Mode::Merge, Vec::new());
+        // `on true` matches every row.
+        let matches_all = !names_column(node.get("join_condition"));
         for clause in node.list("merge_when_clauses").iter().filter_map(Value::node) {
             // Numbers of `CmdType`.
             let mode = match clause.int("command_type") {
@@ -269,6 +274,10 @@ impl Walker {
                 5 => Mode::Delete,
                 _ => continue,
             };
+            let every_row = matches_all || clause.int("match_kind") == NOT_MATCHED_BY_SOURCE;
+            if mode != Mode::Insert && every_row && *clause.get("condition") == Value::None {
+                self.found.without_where = true;
+            }
             let columns = if mode == Mode::Delete {
                 Vec::new()
             } else {
@@ -345,6 +354,14 @@ pub fn dotted(names: &[&str]) -> String {
         }
     };
     names.iter().map(quoted).collect::<Vec<_>>().join(".")
+}
+
+fn names_column(value: &Value) -> bool {
+    match value {
+        Value::Node(node) => node.kind == "ColumnRef" || node.fields.iter().any(|(_, value)| names_column(value)),
+        Value::List(items) => items.iter().any(names_column),
+        _ => false,
+    }
 }
 
 fn target_columns(targets: &[Value]) -> Vec<String> {
