@@ -5,6 +5,7 @@ import type { Store, Topic } from '../store/model.ts';
 import { StoreAlertLog } from './alert-log.ts';
 import { StoreApprovals } from './approvals.ts';
 import { type AccessLog, Audit } from './audit.ts';
+import { ClockWatch } from './clock-watch.ts';
 import { StoreGrants } from './grants.ts';
 import type { LocalSessions } from './live.ts';
 import type { Access, Events, LiveSession } from './model.ts';
@@ -68,11 +69,13 @@ export async function createAccess(options: AccessOptions): Promise<Access & { c
     schedule,
     log,
   });
+  const clock = new ClockWatch(store, now, log);
   const presence = new Presence(options, schedule, {
     due: async (gone) => {
       await approvals.sweep(gone);
       await grants.sweep();
       if (store.kind === 'embedded') return;
+      await clock.look();
       // A gateway that died between a change and telling of it.
       await revocations.load();
       await grants.load();

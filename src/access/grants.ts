@@ -9,6 +9,7 @@ import { refuseTooMany } from './grant-limits.ts';
 import { grantsWithVotes, grantView } from './grant-rows.ts';
 import type { Grant, Grants, LiveSession, LiveSessions } from './model.ts';
 import type { Schedule } from './schedule.ts';
+import { lockUser, refuseRevoked, userId } from './user-revocation.ts';
 import { approved, awaitsVotes, castVote, refusal, samePerson, voteRow, votesOf } from './votes.ts';
 
 export interface GrantOptions {
@@ -55,6 +56,8 @@ export class StoreGrants implements Grants {
     const at = now();
     const active = state === 'active';
     const row = await store.transaction(async (db) => {
+      await lockUser(db, userId(by.name, by.issuer));
+      await refuseRevoked(db, by);
       await refuseTooMany(db, by, wanted);
       return db
         .insertInto('grants')

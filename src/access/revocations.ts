@@ -1,9 +1,9 @@
-import { GatewayError } from '../errors.ts';
 import type { Principal } from '../policy/model.ts';
 import type { Store } from '../store/model.ts';
 import type { AccessLog, Audit } from './audit.ts';
 import type { StoreGrants } from './grants.ts';
 import type { LiveSession, LiveSessions, Revocations } from './model.ts';
+import { lockUser, mayPredate, revoked, userId } from './user-revocation.ts';
 
 export interface RevocationOptions {
   readonly store: Store;
@@ -119,6 +119,7 @@ export class StoreRevocations implements Revocations {
     const revokedBy = by === 'identity-provider' ? by : by.name;
     const at = now();
     const inserted = await store.transaction(async (db) => {
+      if (kind === 'user') await lockUser(db, id);
       const row = await db
         .insertInto('revocations')
         .values({ kind, id, revoked_by: revokedBy, reason, at })
@@ -202,7 +203,7 @@ export class StoreRevocations implements Revocations {
     const before = this.#before.get(user);
     return (
       this.#revoked.has(key('user', user)) ||
-      (before !== undefined && !((credential.issuedAt ?? 0) > before)) ||
+      (before !== undefined && mayPredate(principal, before)) ||
       [credential.id, ...(credential.parents ?? [])].some((id) => this.#revoked.has(key('credential', id)))
     );
   }
@@ -216,21 +217,6 @@ function whoIs(by: By): { readonly name: string; readonly issuer?: string; reado
   return by === 'identity-provider' ? { name: by } : { name: by.name, issuer: by.issuer, subject: by.subject };
 }
 
-/** An issuer holds no space. */
-function userId(name: string, issuer: string): string {
-  return `${issuer} ${name}`;
-}
-
 function key(kind: Kind, id: string): string {
   return `${kind} ${id}`;
-}
-
-function revoked(): GatewayError {
-  return new GatewayError({
-    code: 'revoked',
-    source: 'client',
-    phase: 'login',
-    publicMessage: 'access was revoked',
-    hint: 'log in again, or ask whoever runs the gateway',
-  });
 }

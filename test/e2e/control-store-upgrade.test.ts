@@ -225,8 +225,8 @@ for (const kind of ['embedded', 'shared'] as const) {
       );
       assert.throws(() => revocations.check(issued(clock.now())), refusedWith('revoked'));
       await revocations.restoreUser('mallory', 'idp', person('root'), '');
-      assert.throws(() => revocations.check(issued(clock.now() - 1_000)), refusedWith('revoked'));
-      revocations.check(issued(clock.now() - 999));
+      assert.throws(() => revocations.check(issued(clock.now())), refusedWith('revoked'));
+      revocations.check(issued(clock.now() + 1));
     });
 
     test('a request is shown and decided with the votes it had, a grant is in force and revoked', async () => {

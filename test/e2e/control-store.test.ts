@@ -344,11 +344,23 @@ for (const kind of ['embedded', 'shared'] as const) {
       const pending = await grants.request(old, wanted);
       assert.equal(grants.groupsOf(old).length, 1);
       await revocations.revokeUser('ruth', 'idp', eve, 'left');
-      const renewed = issued(clock.now() + 1);
+      // Who says when it was issued may be ahead: a gateway by a second, an identity provider by a minute.
+      const renewed = issued(clock.now() + 1_001);
+      const doubtful = issued(clock.now() + 1_000);
+      const token = (issuedAt: number): Principal => {
+        const principal = issued(issuedAt);
+        return { ...principal, credential: { ...principal.credential, kind: 'oidc-token' } };
+      };
+      const [ofProvider, doubtfulOfProvider] = [token(clock.now() + 60_001), token(clock.now() + 60_000)];
       assert.throws(() => revocations.check(renewed), refusedWith('revoked'));
+      await assert.rejects(grants.request(renewed, wanted), refusedWith('revoked'), 'on its way when the user was revoked');
       await revocations.restoreUser('ruth', 'idp', eve, 'came back');
-      assert.throws(() => revocations.check(old), refusedWith('revoked'));
+      for (const one of [old, doubtful, doubtfulOfProvider]) {
+        assert.throws(() => revocations.check(one), refusedWith('revoked'));
+        await assert.rejects(grants.request(one, wanted), refusedWith('revoked'));
+      }
       revocations.check(renewed);
+      revocations.check(ofProvider);
       assert.deepEqual(grants.groupsOf(renewed), []);
       for (const { id } of [active, pending]) assert.equal((await grants.get(id))?.state, 'revoked');
       // A gateway that starts afterwards knows it too.

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import pg from 'pg';
+import { ClockWatch } from '../../src/access/clock-watch.ts';
+import { lockUser } from '../../src/access/user-revocation.ts';
 import type { Store } from '../../src/store/model.ts';
 import {
   dataDirectory,
@@ -118,6 +120,54 @@ test('a revocation ends sessions of the other gateway', async () => {
   assert.equal((await late.ended).code, 'revoked');
 });
 
+test('a grant asked for on one gateway while its user is revoked on the other does not stand, whichever is first', async () => {
+  const wanted = { resource: 'payments', role: 'read-only', seconds: 3600, reason: 'look', ticket: '', breakGlass: false };
+  const waiting = async (n: number): Promise<void> => {
+    const query = "select count(*)::int as n from pg_locks where locktype = 'advisory' and not granted";
+    while (Number((await server.sql(query))[0]?.rows[0]?.['n']) < n);
+  };
+  for (const requestFirst of [true, false]) {
+    const rita = person(requestFirst ? 'rita' : 'rosa');
+    let release = (): void => {};
+    const held = first.store.transaction(async (db) => {
+      await lockUser(db, `idp ${rita.name}`);
+      await new Promise<void>((resolve) => {
+        release = resolve;
+      });
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    const request = (): Promise<unknown> => first.access.grants.request(rita, wanted).catch(refusedWith('revoked'));
+    const revoke = (): Promise<unknown> => second.access.revocations.revokeUser(rita.name, 'idp', bob, 'left');
+    const one = requestFirst ? request() : revoke();
+    await waiting(1);
+    const other = requestFirst ? revoke() : request();
+    await waiting(2);
+    release();
+    await Promise.all([held, one, other]);
+    await second.access.revocations.restoreUser(rita.name, 'idp', bob, 'came back');
+    const grants = await first.access.grants.list({ limit: 10, user: rita.name });
+    assert.deepEqual(
+      grants.map(({ state }) => state),
+      requestFirst ? ['revoked'] : [],
+    );
+  }
+});
+
+test('a clock that is apart from that of the store is told of, once', async () => {
+  const said: string[] = [];
+  let ahead = 5_000;
+  const say = (message: string): void => void said.push(message);
+  const watch = new ClockWatch(first.store, () => Date.now() + ahead, { info: say, warn: say, error: say });
+  await watch.look();
+  await watch.look();
+  assert.equal(said.length, 1);
+  assert.match(said[0] ?? '', /apart/);
+  ahead = 0;
+  await watch.look();
+  await watch.look();
+  assert.equal(said.length, 2);
+});
+
 test('a session is ended by the gateway that has it', async () => {
   const session = openSession('s-5', ada);
   const forget = second.live.add(session);
@@ -174,15 +224,16 @@ test('a gateway that has died is named until it counts as gone, and its sessions
   const seen_at = clock.now();
   await first.store.db.insertInto('gateways').values({ process: 'p-4', gateway: 'gw-4', started_at: seen_at, seen_at }).execute();
   clock.advance(1_000);
-  const asked = first.access.live.listAll();
-  let answered = false;
-  void asked.then(() => {
-    answered = true;
+  const answered = new Promise<void>((resolve) => {
+    const stop = first.store.listen('sessions', (payload) => {
+      if (!payload.includes('"listed"')) return;
+      stop();
+      resolve();
+    });
   });
-  while (!answered) {
-    await new Promise((resolve) => setImmediate(resolve));
-    clock.advance(10);
-  }
+  const asked = first.access.live.listAll();
+  await answered;
+  clock.advance(2_000);
   assert.deepEqual(await asked, { sessions: [], complete: false, silent: ['gw-4'] });
   await first.store.db
     .updateTable('gateways')
