@@ -2,7 +2,7 @@ import { jsonString } from '../../recording/json.ts';
 import type { Classified } from './classifier.ts';
 import type { RowBudget } from './row-budget.ts';
 
-export type OperationStatus = 'ok' | 'error' | 'unknown' | 'aborted' | 'not-reached' | 'suspended' | 'unused';
+export type OperationStatus = 'ok' | 'error' | 'unknown' | 'aborted' | 'not-reached' | 'suspended';
 
 /** A COPY by its place in a text, which may hold several. */
 export interface CopyStatement {
