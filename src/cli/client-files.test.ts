@@ -4,12 +4,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 
-import { withLine, withSection, writeClientFiles } from './client-files.ts';
+import { lineOf, withLine, withSection, writeClientFiles } from './client-files.ts';
 import type { Io } from './command.ts';
 
 const home = mkdtempSync(join(tmpdir(), 'sluice-files-'));
 after(() => rmSync(home, { recursive: true }));
 const io: Io = { out: () => {}, err: () => {}, env: { HOME: home }, now: () => 0, stopped: async () => {} };
+
+test('a line reads the token of the log-in, or the one that was brought along', () => {
+  const text = 'PASS="$(cat {tokenFile})" client ca={ca}';
+  assert.equal(lineOf(text, io, null), `PASS="$(cat ${home}/.config/sluice/token)" client ca=system`);
+  assert.equal(lineOf(text, { ...io, env: { HOME: home, SLUICE_TOKEN: 't' } }, '/ca'), 'PASS="$SLUICE_TOKEN" client ca=/ca');
+});
 
 test('a section is added after the others, and replaced where it stands', () => {
   assert.equal(withSection('', 'a', '[a]\nx=1'), '[a]\nx=1\n');

@@ -14,7 +14,10 @@ export interface Filling {
 
 /** A line to type, with its placeholders filled in; the token itself never is. */
 export function lineOf(text: string, io: Io, ca: string | null): string {
-  return text.replaceAll('{tokenFile}', tokenFile(io)).replaceAll('{ca}', ca ?? 'system');
+  // Who brings a token along has no file of it.
+  const given = io.env['SLUICE_TOKEN'] ?? '';
+  const line = given === '' ? text : text.replaceAll('$(cat {tokenFile})', '$SLUICE_TOKEN');
+  return line.replaceAll('{tokenFile}', tokenFile(io)).replaceAll('{ca}', ca ?? 'system');
 }
 
 /**

@@ -126,6 +126,10 @@ test('login goes by the browser and back, keeps the token for oneself, and write
   );
   assert.ok((await stage.record()).some((line) => line.type === 'auth' && line['code'] === 'token_audience' && line['via'] === 'api'));
 
+  const wrongOne = await run(home, ['logout'], { SLUICE_URL: stage.url, SLUICE_TOKEN: token });
+  assert.equal(wrongOne.code, 1, 'the token would stay good');
+  assert.match(wrongOne.err, /for connections to resources alone/);
+
   const out1 = await run(home, ['logout']);
   assert.deepEqual([out1.code, out1.out], [0, 'logged out\n']);
   const refused = await run(home, ['ls'], { SLUICE_URL: stage.url, SLUICE_TOKEN: apiToken });

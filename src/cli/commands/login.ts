@@ -111,8 +111,8 @@ export const logout: Command = {
     try {
       await apiOf(args, io).post('/api/v1/logout', {});
     } catch (error) {
-      // A token that is no longer good needs no taking back.
-      if (!(error instanceof ApiFailure) || error.status !== 401) throw error;
+      // A token that is no longer good needs no taking back; one that is for connections alone is good all the same.
+      if (!(error instanceof ApiFailure) || error.status !== 401 || error.code === 'token_audience') throw error;
     }
     forgetLogin(io);
     io.out(args.flag('json') ? '{"done":true}\n' : 'logged out\n');
