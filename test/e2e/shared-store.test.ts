@@ -129,13 +129,17 @@ test('a grant asked for on one gateway while its user is revoked on the other do
   for (const requestFirst of [true, false]) {
     const rita = person(requestFirst ? 'rita' : 'rosa');
     let release = (): void => {};
-    const held = first.store.transaction(async (db) => {
-      await lockUser(db, `idp ${rita.name}`);
-      await new Promise<void>((resolve) => {
-        release = resolve;
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    let held: Promise<void> = Promise.resolve();
+    await new Promise<void>((locked) => {
+      held = first.store.transaction(async (db) => {
+        await lockUser(db, `idp ${rita.name}`);
+        locked();
+        await released;
       });
     });
-    await new Promise((resolve) => setImmediate(resolve));
     const request = (): Promise<unknown> => first.access.grants.request(rita, wanted).catch(refusedWith('revoked'));
     const revoke = (): Promise<unknown> => second.access.revocations.revokeUser(rita.name, 'idp', bob, 'left');
     const one = requestFirst ? request() : revoke();
