@@ -8,6 +8,7 @@ import { Waiting } from './approval-waiting.ts';
 import type { AccessLog, Audit } from './audit.ts';
 import type { Approval, ApprovalOutcome, ApprovalQuestion, ApprovalState, Approvals, PendingApproval } from './model.ts';
 import type { Schedule } from './schedule.ts';
+import { wasRevokedSince } from './user-revocation.ts';
 import { approved, castVote, refusal, voteRow, votesOf } from './votes.ts';
 
 export interface ApprovalOptions {
@@ -98,6 +99,11 @@ export class StoreApprovals implements Approvals {
     const { store, now } = this.#options;
     const found = await this.#find(questionDigest(store, { ...question, mode: 'retry' }), 'approved');
     if (found === null || (found.expiresAt !== null && found.expiresAt <= now())) return null;
+    const { name, issuer } = found.requester;
+    if (await wasRevokedSince(store.db, name, issuer, found.createdAt)) {
+      await this.#move(found.id, ['approved'], 'cancelled');
+      return null;
+    }
     const used = await this.#move(found.id, ['approved'], 'used');
     return used === null ? null : { state: 'approved', approval: used, approvedBy: used.approvers.map(({ group }) => group) };
   }

@@ -246,8 +246,8 @@ export interface LiveSessions {
   listAll(): Promise<AllSessions>;
   /** One, on whichever gateway it is. Null when no gateway that answers has it. */
   find(sid: string): Promise<SessionView | null>;
-  /** Ends one, on whichever gateway it is. False when no gateway that answers has it. */
-  kill(sid: string, by: Principal, reason: string): Promise<boolean>;
+  /** Ends one, on whichever gateway it is. False when no gateway that answers has it. @param resource of the session, for the record. */
+  kill(sid: string, by: Principal, reason: string, resource?: string): Promise<boolean>;
 }
 
 /** Something that happened, for the event stream, the webhook and the alerts. No payloads. */

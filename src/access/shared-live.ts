@@ -64,7 +64,7 @@ export class SharedSessions implements LiveSessions {
     return this.#options.local.view(sid) ?? (await this.#others.find(sid));
   }
 
-  async kill(sid: string, by: Principal, reason: string): Promise<boolean> {
+  async kill(sid: string, by: Principal, reason: string, resource = ''): Promise<boolean> {
     const { audit, local } = this.#options;
     const why = reason.slice(0, MAX_REASON);
     // Whether or not the record takes it: an open session that somebody wants ended is the greater harm.
@@ -72,7 +72,7 @@ export class SharedSessions implements LiveSessions {
     if (!killed) return false;
     const who = { name: by.name, issuer: by.issuer, subject: by.subject };
     audit.note(
-      { type: 'config', event: 'session.kill', sid: '', user: by.name, resource: '' },
+      { type: 'config', event: 'session.kill', sid: '', user: by.name, resource },
       { session: sid, by: who, reason: why },
       { session: sid, by: by.name, reason: why },
     );

@@ -24,6 +24,13 @@ export function mayPredate({ credential }: Principal, revokedAt: number): boolea
   return !((credential.issuedAt ?? 0) - ahead > revokedAt);
 }
 
+/** Whether a user was revoked since `at`, or may have been: what was asked for until then is not theirs any more, restored or not. */
+export async function wasRevokedSince(db: Kysely<ControlSchema>, name: string, issuer: string, at: number): Promise<boolean> {
+  const id = userId(name, issuer);
+  const before = await db.selectFrom('revoked_before').select('at').where('id', '=', id).executeTakeFirst();
+  return before !== undefined && at - GATEWAY_AHEAD_MS <= before.at;
+}
+
 /**
  * Until the transaction ends, nobody revokes the user, and nobody else holds this: what is inserted under it is either there when a
  * revocation looks for what to end, or sees the revocation.

@@ -88,6 +88,8 @@ export const tokenSchema: Schema = object({
   issuer: string,
   subject: string,
   provider: string,
+  /** `connect` or `api`; null: everything. */
+  audience: { type: ['string', 'null'] },
   issuedAt: time,
   expiresAt: time,
   lastUsedAt: timeOrNull,

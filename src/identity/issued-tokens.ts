@@ -1,14 +1,14 @@
 import type { Principal } from '../policy/model.ts';
 import type { Store } from '../store/model.ts';
 import { storeUnavailable } from './failure.ts';
-import type { IssuedTokens, TokenInfo } from './model.ts';
+import type { IssuedTokens, TokenInfo, TokenPart } from './model.ts';
 
 const TOUCH_MS = 60_000;
 /** Rows go so long after they expired. */
 const KEEP_MS = 90 * 86_400_000;
 const MAX_TOUCHED = 100_000;
 
-const columns = ['id', 'name', 'kind', 'issuer', 'subject', 'provider', 'issued_at', 'expires_at', 'last_used_at'] as const;
+const columns = ['id', 'name', 'kind', 'issuer', 'subject', 'provider', 'audience', 'issued_at', 'expires_at', 'last_used_at'] as const;
 
 /** A log-in whose provider can be asked whether the user is still there. */
 export interface OpenLogin {
@@ -44,7 +44,7 @@ export class TokenStore implements IssuedTokens {
   }
 
   /** Notes a log-in or token of `principal`; its credential gives id and expiry. */
-  async note(principal: Principal, provider: string, refreshToken: string | null): Promise<void> {
+  async note(principal: Principal, provider: string, audience: TokenPart | null, refreshToken: string | null): Promise<void> {
     const { name, kind, issuer, subject, credential } = principal;
     await this.#required.db
       .insertInto('issued_tokens')
@@ -55,6 +55,7 @@ export class TokenStore implements IssuedTokens {
         name,
         kind,
         provider,
+        audience,
         refresh: refreshToken === null ? null : this.#seal(credential.id, { token: refreshToken, groups: principal.groups }),
         issued_at: this.#now(),
         expires_at: credential.expiresAt,
@@ -162,6 +163,7 @@ interface TokenRow {
   readonly issuer: string;
   readonly subject: string;
   readonly provider: string;
+  readonly audience: TokenPart | null;
   readonly issued_at: number;
   readonly expires_at: number;
   readonly last_used_at: number | null;

@@ -203,7 +203,12 @@ export class Logins implements LoginService {
       });
     }
     const provider = (await tokens.get(credential.id))?.provider ?? 'local';
-    await tokens.note({ ...principal, credential: { kind: 'issued-token', id: issued.id, expiresAt: issued.expiresAt } }, provider, null);
+    await tokens.note(
+      { ...principal, credential: { kind: 'issued-token', id: issued.id, expiresAt: issued.expiresAt } },
+      provider,
+      options.audience ?? null,
+      null,
+    );
     if (fresh) await tokens.extend(credential.id, issued.expiresAt);
     lines.write('auth', {
       event: 'token',
@@ -288,7 +293,7 @@ export class Logins implements LoginService {
     await users.admit(principal);
     await departures.readmit(principal);
     this.#parts.check(principal);
-    await tokens.note(principal, provider, refreshToken);
+    await tokens.note(principal, provider, null, refreshToken);
     return { principal, provider, purpose };
   }
 

@@ -84,6 +84,8 @@ export interface TokenInfo {
   readonly issuer: string;
   readonly subject: string;
   readonly provider: string;
+  /** What it is for alone; null: everything, as a log-in is. */
+  readonly audience: TokenPart | null;
   readonly issuedAt: number;
   readonly expiresAt: number;
   readonly lastUsedAt: number | null;

@@ -7,6 +7,7 @@ import { up as revokedBefore } from './migrations/0004-revoked-before.ts';
 import { up as tokenKeys } from './migrations/0005-token-keys.ts';
 import { up as grantEnd } from './migrations/0006-grant-end.ts';
 import { up as shownElsewhere } from './migrations/0007-shown-elsewhere.ts';
+import { up as tokenAudience } from './migrations/0008-token-audience.ts';
 import type { ControlSchema } from './schema.ts';
 
 /** In order of name. Forward only: there is no way back but a backup. */
@@ -17,6 +18,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0005-token-keys': { up: tokenKeys },
   '0006-grant-end': { up: grantEnd },
   '0007-shown-elsewhere': { up: shownElsewhere },
+  '0008-token-audience': { up: tokenAudience },
 };
 
 const TABLE = 'sluice_migrations';

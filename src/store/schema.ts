@@ -91,6 +91,8 @@ export interface IssuedTokenTable {
   kind: 'user' | 'service';
   /** Name of the provider that vouched for it, `local` for the command line. */
   provider: string;
+  /** What it is for alone; null: everything, as a log-in is. */
+  audience: 'connect' | 'api' | null;
   /** Sealed refresh token of the identity provider, with which it is asked whether the user is still there; null: none. */
   refresh: Uint8Array | null;
   issued_at: Milliseconds;

@@ -91,6 +91,17 @@ test('an approved operation is sent again to another gateway, once', async () =>
   assert.equal(claims.filter((claim) => claim !== null).length, 1);
 });
 
+test('what a user had approved before being revoked does not run, restored or not', async () => {
+  const dora = person('dora');
+  const asked = question(dora, { mode: 'retry' });
+  const { approval } = await first.access.approvals.ask(asked);
+  await first.access.approvals.decide(approval.id, bob, 'approve', '');
+  await first.access.revocations.revokeUser('dora', 'idp', bob, 'left');
+  await first.access.revocations.restoreUser('dora', 'idp', bob, 'came back');
+  assert.equal(await second.access.approvals.claim(asked), null);
+  assert.equal((await first.access.approvals.get(approval.id))?.state, 'cancelled');
+});
+
 test('a grant and its end reach the other gateway', async () => {
   const wanted = { resource: 'payments', role: 'read-only', seconds: 3600, reason: 'look', ticket: '', breakGlass: false };
   const { id } = await first.access.grants.request(ada, wanted);

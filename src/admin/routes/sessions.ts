@@ -39,8 +39,9 @@ export const sessionRoutes: readonly Route[] = [
       const { access, mask } = call.services;
       const sid = call.params['sid'] ?? '';
       const session = await access.live.find(sid);
-      if (session === null || !isOwn(call.principal, session)) call.must('session.kill', session?.resource ?? '');
-      if (!(await access.live.kill(sid, call.principal, mask(reason))))
+      const resource = session?.resource ?? '';
+      if (session === null || !isOwn(call.principal, session)) call.must('session.kill', resource);
+      if (!(await access.live.kill(sid, call.principal, mask(reason), resource)))
         throw refuse('not_found', 'no gateway has an open session of that id');
       return json(200, { killed: true });
     },

@@ -89,13 +89,20 @@ export const tokensList: Command = {
       limit: String(MOST_LISTED),
     });
     const rows = tokens.map((token) =>
-      [token.id, token.name, token.kind, token.provider, timeOf(token.issuedAt), timeOf(token.expiresAt), timeOf(token.lastUsedAt)].map(
-        (cell) => visible(cell),
-      ),
+      [
+        token.id,
+        token.name,
+        token.kind,
+        token.provider,
+        token.audience ?? 'all',
+        timeOf(token.issuedAt),
+        timeOf(token.expiresAt),
+        timeOf(token.lastUsedAt),
+      ].map((cell) => visible(cell)),
     );
     if (args.flag('json')) for (const token of tokens) io.out(`${JSON.stringify(token)}\n`);
     else if (rows.length === 0) io.err('no token is open\n');
-    else io.out(columns([['ID', 'WHO', 'KIND', 'PROVIDER', 'ISSUED', 'EXPIRES', 'LAST USED'], ...rows]));
+    else io.out(columns([['ID', 'WHO', 'KIND', 'PROVIDER', 'FOR', 'ISSUED', 'EXPIRES', 'LAST USED'], ...rows]));
     sayIfCut(tokens.length, io);
     return 0;
   },
