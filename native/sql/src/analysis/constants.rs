@@ -12,12 +12,14 @@ pub fn writes_only_constants(statement: &Node) -> bool {
                 .node("on_conflict_clause")
                 .is_some_and(|conflict| !conflict.list("target_list").is_empty());
             // DEFAULT VALUES have no query.
-            !updates && statement.node("select_stmt").is_none_or(is_values_of_constants)
+            !updates
+                && statement.list("cols").iter().all(has_constant_subscripts)
+                && statement.node("select_stmt").is_none_or(is_values_of_constants)
         }
         "UpdateStmt" => statement
             .list("target_list")
             .iter()
-            .all(|target| target.node().is_some_and(|target| is_constant(target.get("val")))),
+            .all(|target| has_constant_subscripts(target) && target.node().is_some_and(|target| is_constant(target.get("val")))),
         _ => return false,
     };
     writes_constants && statement.node("with_clause").is_none()
@@ -32,6 +34,22 @@ fn is_values_of_constants(query: &Node) -> bool {
         && rows
             .iter()
             .all(|row| row.node().is_some_and(|row| row.list("items").iter().all(is_constant)))
+}
+
+/// Of `column[1].name = ...`: subscripts are stored as well, as keys or as bounds.
+fn has_constant_subscripts(target: &Value) -> bool {
+    let is_fixed = |value: &Value| *value == Value::None || is_constant(value);
+    target.node().is_some_and(|target| {
+        target
+            .list("indirection")
+            .iter()
+            .filter_map(Value::node)
+            .all(|part| match part.kind {
+                "String" => true,
+                "AIndices" => is_fixed(part.get("lidx")) && is_fixed(part.get("uidx")),
+                _ => false,
+            })
+    })
 }
 
 fn is_constant(value: &Value) -> bool {

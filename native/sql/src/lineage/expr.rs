@@ -145,7 +145,7 @@ impl Evaluator<'_> {
 }
 
 /// How many rows there are, and which row this is: nothing of what is in them.
-fn tells_nothing(call: &Node, name: &str) -> bool {
+pub fn tells_nothing(call: &Node, name: &str) -> bool {
     match name {
         "count" => true,
         "row_number" | "rank" | "dense_rank" | "percent_rank" | "cume_dist" => call.node("over").is_some() && call.list("args").is_empty(),

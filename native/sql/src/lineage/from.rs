@@ -39,9 +39,13 @@ impl Evaluator<'_> {
                 rename(&mut source, node);
                 Item::of(source)
             }
-            "RangeTableSample" => self.item_of(node.node("relation"), before),
+            "RangeTableSample" => {
+                self.number_of_rows(node.get("args"), before);
+                self.item_of(node.node("relation"), before)
+            }
             "RangeFunction" => Item::of(self.function_source(node, before)),
             "RangeTableFunc" | "JsonTable" => {
+                self.blind_spots(&Value::Node(node), before);
                 let taint = node
                     .fields
                     .iter()
@@ -57,6 +61,7 @@ impl Evaluator<'_> {
 
     /// A function in FROM. Its columns cannot be told from its arguments, so each has the taint of the whole call.
     fn function_source(&mut self, node: &Node, before: &Scope<'_>) -> Source {
+        self.rows_of(node.get("functions"), before);
         let taint = self.taint(node.get("functions"), before);
         // The name of a single function names its source, and its column if it has but one.
         let call = node
@@ -82,6 +87,12 @@ impl Evaluator<'_> {
         };
         let right = self.item_of(node.node("rarg"), &visible);
         let using = node.names("using_clause");
+        self.merged(&left, &right, &using, node.bool("is_natural"));
+        let both = Scope {
+            sources: visible.sources.iter().chain(&right.sources).cloned().collect(),
+            outer: before.outer,
+        };
+        self.condition(node.get("quals"), &both);
         let columns = joined_columns(&left, &right, &using, node.bool("is_natural"));
         let whole = join(left.whole(), right.whole());
         if let Some(alias) = node.node("alias") {

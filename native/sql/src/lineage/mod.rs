@@ -4,6 +4,7 @@
 //! under every `search_path`; whatever cannot be told is `unknown`.
 
 mod catalog;
+mod compare;
 mod expr;
 mod from;
 mod modification;
@@ -43,6 +44,9 @@ pub struct StatementLineage {
     pub writes: Vec<WriteLineage>,
     /// It names no protected or unknown relation and calls no unknown function.
     pub clean: bool,
+    /// A condition of it would tell a protected value without showing it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub compares: bool,
 }
 
 /// One output.
@@ -105,10 +109,12 @@ fn of_statement(catalog: &Catalog, statement: &Statement<'_>) -> StatementLineag
             star: output.star,
         })
         .collect();
+    let compares = evaluator.compares;
     StatementLineage {
         outputs,
         writes: evaluator.writes.into_lineage(catalog, found.tables.items()),
         clean: !touches && !opaque,
+        compares,
     }
 }
 

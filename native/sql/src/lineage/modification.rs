@@ -22,7 +22,7 @@ impl Evaluator<'_> {
         let returning = node.node("returning_clause");
         let Some(relation) = node.node("relation") else { return Vec::new() };
         // Where nothing protected is near, nothing protected is written.
-        if returning.is_none() && (!self.touches || node.kind == "DeleteStmt") {
+        if returning.is_none() && !self.touches {
             return Vec::new();
         }
         // The target is never a WITH query, whatever its name.
@@ -47,6 +47,11 @@ impl Evaluator<'_> {
             _ => Vec::new(),
         };
         scope.sources.push(Rc::new(target.row.clone()));
+        match node.kind {
+            "UpdateStmt" | "DeleteStmt" => self.condition(node.get("where_clause"), &scope),
+            "MergeStmt" => self.condition(node.get("join_condition"), &scope),
+            _ => {}
+        }
         self.written(node, &scope, &mut target);
         scope.sources.pop();
         let Some(returning) = returning else { return Vec::new() };
@@ -80,6 +85,7 @@ impl Evaluator<'_> {
                     let outputs = self.query(query, scope.outer);
                     self.write_row(target, &column_names(node.list("cols")), &outputs);
                 }
+                self.subscripts(node.list("cols"), scope, target);
                 if let Some(conflict) = node.node("on_conflict_clause") {
                     // `excluded` is the row that was to be inserted.
                     let excluded = Rc::new(Source {
@@ -91,6 +97,7 @@ impl Evaluator<'_> {
                         sources,
                         outer: scope.outer,
                     };
+                    self.condition(conflict.get("where_clause"), &scope);
                     self.assign(conflict.list("target_list"), &scope, target);
                 }
             }
@@ -98,6 +105,7 @@ impl Evaluator<'_> {
             "MergeStmt" => {
                 for clause in node.list("merge_when_clauses").iter().filter_map(Value::node) {
                     let values = clause.list("values");
+                    self.condition(clause.get("condition"), scope);
                     if values.is_empty() {
                         self.assign(clause.list("target_list"), scope, target);
                         continue;
@@ -107,6 +115,7 @@ impl Evaluator<'_> {
                         .map(|value| Output::unnamed(self.expr(value, scope), value.node().is_some_and(super::query::is_star)))
                         .collect();
                     self.write_row(target, &column_names(clause.list("target_list")), &outputs);
+                    self.subscripts(clause.list("target_list"), scope, target);
                 }
             }
             _ => {}
@@ -145,6 +154,15 @@ impl Evaluator<'_> {
         for assignment in targets.iter().filter_map(Value::node) {
             let value = self.assigned(assignment.get("val"), scope);
             self.write(target, assignment.str("name"), value);
+        }
+        self.subscripts(targets, scope, target);
+    }
+
+    /// `column[subscript]`: the subscripts are stored as well, as keys or as bounds.
+    fn subscripts(&mut self, columns: &[Value], scope: &Scope<'_>, target: &mut Target<'_>) {
+        for column in columns.iter().filter_map(Value::node) {
+            let taint = self.taint(column.get("indirection"), scope);
+            self.write(target, column.str("name"), Resolved::derived(taint));
         }
     }
 

@@ -62,6 +62,8 @@ pub struct Evaluator<'c> {
     pub touches: bool,
     /// What has been found to be written into columns.
     pub writes: Writes,
+    /// A condition would tell a protected value without showing it (see `compare`).
+    pub compares: bool,
     ctes: Vec<(String, Source)>,
     budget: usize,
 }
@@ -72,6 +74,7 @@ impl<'c> Evaluator<'c> {
             catalog,
             touches,
             writes: Writes::default(),
+            compares: false,
             ctes: Vec::new(),
             budget: BUDGET,
         }
@@ -111,6 +114,12 @@ impl<'c> Evaluator<'c> {
             };
             let left = self.query(left, outer);
             let right = self.query(right, outer);
+            let scope = Scope {
+                sources: Vec::new(),
+                outer,
+            };
+            self.number_of_rows(node.get("limit_count"), &scope);
+            self.number_of_rows(node.get("limit_offset"), &scope);
             return set_operation(left, &right);
         }
         if !node.list("values_lists").is_empty() {
@@ -121,6 +130,14 @@ impl<'c> Evaluator<'c> {
             outer,
         };
         let items = self.items_of(node.list("from_clause"), &mut scope);
+        self.condition(node.get("where_clause"), &scope);
+        self.condition(node.get("group_clause"), &scope);
+        self.condition(node.get("having_clause"), &scope);
+        self.condition(node.get("distinct_clause"), &scope);
+        self.condition(node.get("sort_clause"), &scope);
+        self.blind_spots(node.get("window_clause"), &scope);
+        self.number_of_rows(node.get("limit_count"), &scope);
+        self.number_of_rows(node.get("limit_offset"), &scope);
         self.targets(node.list("target_list"), &scope, &items)
     }
 
@@ -156,6 +173,7 @@ impl<'c> Evaluator<'c> {
 
     /// The items of a target list or of RETURNING.
     pub fn targets(&mut self, targets: &[Value], scope: &Scope<'_>, items: &[Item]) -> Vec<Output> {
+        targets.iter().for_each(|target| self.blind_spots(target, scope));
         let mut outputs = Vec::with_capacity(targets.len());
         for target in targets {
             let Some(target) = target.node() else { continue };

@@ -24,6 +24,8 @@ pub struct Source {
     pub exact: bool,
     /// What columns that are not listed derive from.
     pub rest: Taint,
+    /// A stored relation, and nothing that the statement makes.
+    pub stored: bool,
 }
 
 impl Source {
@@ -33,6 +35,7 @@ impl Source {
             columns,
             exact,
             rest,
+            stored: false,
         }
     }
 
@@ -43,7 +46,7 @@ impl Source {
             taint,
             direct: true,
         };
-        match catalog.lookup(schema, name) {
+        let source = match catalog.lookup(schema, name) {
             Lookup::Clean => Source::new(name, Vec::new(), false, CLEAN),
             Lookup::Unknown => Source::new(name, Vec::new(), false, UNKNOWN),
             Lookup::Data(columns) => Source::new(name, columns.iter().map(|column| direct(column, UNKNOWN)).collect(), false, CLEAN),
@@ -57,7 +60,8 @@ impl Source {
                 }
                 Source::new(name, columns, exact, CLEAN)
             }
-        }
+        };
+        Source { stored: true, ..source }
     }
 
     /// What the whole row derives from.
@@ -164,6 +168,25 @@ impl Scope<'_> {
             }
         }
         found
+    }
+
+    /// What a column may be of: as in `resolve`, every reading counts.
+    pub fn owners(&self, names: &[&str]) -> Vec<&Rc<Source>> {
+        match names {
+            [] | ["*"] => self.levels().flat_map(|level| &level.sources).collect(),
+            [name] => {
+                let mut owners = Vec::new();
+                for level in self.levels() {
+                    let may_have = |source: &&Rc<Source>| !source.exact || source.column(name).is_some() || source.alias == *name;
+                    owners.extend(level.sources.iter().filter(may_have));
+                    if level.sources.iter().any(|source| source.exact && source.column(name).is_some()) {
+                        break;
+                    }
+                }
+                owners
+            }
+            [qualifier @ .., source, _] => self.named(source, !qualifier.is_empty()),
+        }
     }
 
     /// What a column reference may mean: every reading that the names allow counts, so that the search path, functions
