@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
 import { after, before, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { requireClient } from '../support/clients.ts';
@@ -242,6 +243,39 @@ test('beyond the bound on connections that have not logged in, a new one is refu
     assert.deepEqual([lines.length, lines[0]?.['refused']], [2, 1]);
     assert.match(String(lines[0]?.['source']), /^127\.0\.0\.1:\d+$/);
   } finally {
+    await gateway.stop();
+  }
+});
+
+test('who is refused holds a place until the connection is closed', async () => {
+  const gateway = await crowded({ pending_logins: 8, login_seconds: 60 });
+  const sockets: Socket[] = [];
+  try {
+    const user = { user: 'ada', password: gateway.token('ada', ['analysts']), database: 'payments', port: gateway.port };
+    const session = await Wire.connect(user);
+    // From one address: half of them. None goes by itself: each says something now and then.
+    for (const first of [
+      Buffer.from([0, 0, 0, 9, 0, 0, 0, 0, 0]),
+      encode.startup({ user: 'ada', database: 'payments', replication: 'true' }),
+      encode.startup({ database: 'payments' }),
+      encode.cancelRequest(1, Buffer.alloc(4)),
+    ]) {
+      const socket = connect({ port: gateway.port, host: '127.0.0.1', allowHalfOpen: true });
+      sockets.push(socket);
+      socket.on('error', () => {}).resume();
+      const drip = setInterval(() => socket.writable && socket.write('x'), 100);
+      socket.once('close', () => clearInterval(drip));
+      const told = once(socket, 'end');
+      socket.write(first);
+      await told;
+    }
+    await assert.rejects(Wire.connect(user), (error: unknown) => error instanceof WireError && error.fields['C'] === '53300');
+    assert.deepEqual((await session.query('select 1')).rows, [['1']]);
+    for (const socket of sockets) socket.destroy();
+    await (await retried(() => Wire.connect(user))).end();
+    await session.end();
+  } finally {
+    for (const socket of sockets) socket.destroy();
     await gateway.stop();
   }
 });

@@ -7,8 +7,8 @@ import { endWith } from '../../io/last-words.ts';
 import type { Operation, Principal } from '../../policy/model.ts';
 import { jsonString } from '../../recording/json.ts';
 import type { ProtocolListener, ProtocolServices } from '../protocol.ts';
-import { Arrivals, type Place } from './arrivals.ts';
 import { CancelKeys } from './cancel.ts';
+import { type Connection, Connections } from './connections.ts';
 import { Estimator } from './estimate.ts';
 import { IdleWatch } from './idle.ts';
 import { ClientLogin, sourceAddress } from './login.ts';
@@ -53,20 +53,14 @@ class PostgresListener implements ProtocolListener {
   readonly #pools = new Map<string, ResourcePool>();
   readonly #sessions = new Map<PgSession, { readonly pid: number; readonly forget: () => void }>();
   readonly #idle: IdleWatch;
-  /** Connections on which no session has begun yet. */
-  readonly #arriving = new Set<Socket>();
-  /** Those of them that have not proved who they are. */
-  readonly #arrivals: Arrivals;
-  /** Those that have, and whose session is being opened. */
-  #opening = 0;
-  /** Connections that are being told why they are refused. */
-  #leaving = 0;
+  /** Those on which no session has begun yet. */
+  readonly #connections: Connections;
   #draining = false;
   #onEmpty: (() => void) | null = null;
 
   constructor(services: ProtocolServices) {
     this.#services = services;
-    this.#arrivals = new Arrivals(services.config.limits.pendingLogins, (source, refused) => recordCrowd(services, source, refused));
+    this.#connections = new Connections(services.config.limits.pendingLogins, (source, refused) => recordCrowd(services, source, refused));
     this.#idle = new IdleWatch(services.config.identity.idleSeconds, services.now, () => this.#sessions.keys());
     this.#context = createSecureContext({ cert: services.tls.cert, key: services.tls.key, minVersion: 'TLSv1.2' });
     // Who waits for an approval may be silent for long, and gone without a word: the system asks now and then.
@@ -106,7 +100,7 @@ class PostgresListener implements ProtocolListener {
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
     this.#server.close();
-    for (const socket of this.#arriving) socket.destroy();
+    this.#connections.close();
     for (const session of this.#sessions.keys()) session.drain();
     if (this.#sessions.size > 0) {
       await new Promise<void>((resolve) => {
@@ -117,19 +111,17 @@ class PostgresListener implements ProtocolListener {
         }, graceMs).unref();
       });
     }
-    this.#arrivals.close();
     this.#idle.close();
     for (const pool of this.#pools.values()) pool.close();
   }
 
   #accept(socket: Socket): void {
     const source = sourceAddress(socket);
-    const place = this.#arrivals.enter(socket.remoteAddress ?? '', source);
-    if (place === null) {
+    const connection = this.#connections.enter(socket, source);
+    if (connection === null) {
       this.#turnAway(socket);
       return;
     }
-    this.#arriving.add(socket);
     const login = new ClientLogin(socket);
     const seconds = this.#services.config.limits.loginSeconds;
     const timer = setTimeout(() => {
@@ -137,31 +129,22 @@ class PostgresListener implements ProtocolListener {
         new GatewayError({ code: 'login_timeout', source: 'client', phase: 'login', publicMessage: `login took longer than ${seconds} s` }),
       );
     }, seconds * 1000);
-    this.#login(login, source, place)
+    this.#login(login, source, connection)
       .catch((error: unknown) => {
-        this.#refused(login, source, error);
+        this.#refused(login, source, error, connection.leaving());
       })
-      .finally(() => {
-        clearTimeout(timer);
-        this.#arriving.delete(socket);
-        place.leave();
-      });
+      .finally(() => clearTimeout(timer));
   }
 
   /** In clear and before it has said anything: to read it would cost what is short. libpq takes an error in place of the answer to SSLRequest. */
   #turnAway(socket: Socket): void {
     this.#services.counters.crowdedOut++;
     // Who does not go by itself is not waited for when there are many.
-    if (this.#leaving >= this.#services.config.limits.pendingLogins) {
-      socket.destroy();
-      return;
-    }
-    this.#leaving++;
-    socket.once('close', () => this.#leaving--);
-    endWith(socket, CROWDED);
+    if (this.#connections.turnAway(socket)) endWith(socket, CROWDED);
+    else socket.destroy();
   }
 
-  async #login(login: ClientLogin, source: string, place: Place): Promise<void> {
+  async #login(login: ClientLogin, source: string, connection: Connection): Promise<void> {
     const services = this.#services;
     const { config } = services;
     const arrival = await login.arrive(this.#context, config.allowPlaintextLoopback);
@@ -169,6 +152,7 @@ class PostgresListener implements ProtocolListener {
       const session = this.#cancelKeys.find(arrival.pid, arrival.secret);
       if (session === null) services.recorder.append('auth', '', `"ok":false,"code":"cancel_key_unknown","source":${jsonString(source)}`);
       else session.cancel(source);
+      connection.leaving();
       services.recorder.whenRecorded({ onRecorded: () => endWith(login.socket, null) });
       return;
     }
@@ -189,7 +173,7 @@ class PostgresListener implements ProtocolListener {
     const { access } = services;
     const principal = await this.#authenticate(login, name, settings.own.auth);
     access.revocations.check(principal);
-    place.leave();
+    connection.proved();
     const resource = config.resources.find((one) => one.name === database && one.kind === 'postgres');
     if (resource === undefined)
       throw clientError('resource_unknown', `there is no resource "${database}"`, 'the database name selects the resource');
@@ -197,7 +181,7 @@ class PostgresListener implements ProtocolListener {
       { principal, resource, connect: CONNECT, policy: services.policy(), grants: access.grants },
       plus === -1 ? null : user.slice(plus + 1),
     );
-    if (this.#sessions.size + this.#opening >= config.limits.sessions)
+    if (this.#sessions.size + this.#connections.opening >= config.limits.sessions)
       throw new GatewayError({
         code: 'too_many_sessions',
         source: 'gateway',
@@ -205,12 +189,9 @@ class PostgresListener implements ProtocolListener {
         retryable: true,
         publicMessage: 'too many sessions',
       });
-    this.#opening++;
-    try {
-      await this.#open(login, source, settings, resource, chosen);
-    } finally {
-      this.#opening--;
-    }
+    connection.opening();
+    await this.#open(login, source, settings, resource, chosen);
+    connection.begun();
   }
 
   async #open(
@@ -274,7 +255,8 @@ class PostgresListener implements ProtocolListener {
     }
   }
 
-  #refused(login: ClientLogin, source: string, reason: unknown): void {
+  /** @param patient whether there is room to wait until the client has taken its last words. */
+  #refused(login: ClientLogin, source: string, reason: unknown, patient: boolean): void {
     const error = loginError(reason);
     login.socket.on('error', () => {});
     // A health check or a port scan is nobody's log-in.
@@ -287,7 +269,9 @@ class PostgresListener implements ProtocolListener {
     // Who is refused learns it when the record has it, not before; when the record has failed, at once.
     recordRefusal(this.#services, login, source, error, () => {
       if (login.socket.destroyed) return;
-      endWith(login.socket, wireError(publicForm(error), 'FATAL'));
+      const words = wireError(publicForm(error), 'FATAL');
+      if (patient) endWith(login.socket, words);
+      else login.socket.end(words, () => login.socket.destroy());
     });
   }
 
