@@ -62,6 +62,7 @@ export class CedarEngine implements PolicyEngine {
     }
     this.policies = JSON.parse(listPolicies(this.#id)) as PolicySummary[];
     this.#hints = new Map(this.policies.filter((policy) => policy.hint !== '').map((policy) => [policy.id, policy.hint]));
+    // One that spells it otherwise (escapes in a text) reads the age of a log-in that is not known.
     const asksTime = files.some((file) => file.text.includes('authAge'));
     this.#requests = new PolicyRequests(vocabularies, mfaClasses, asksTime ? now : null);
     this.#remember = remember;

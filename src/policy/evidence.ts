@@ -45,7 +45,10 @@ export function evidenceOf({ claims }: Principal, mfaClasses: readonly string[])
   };
 }
 
-/** Seconds since then, up to the next whole minute, so that a decision holds for a minute; -1 when unknown. */
+/** The age of a log-in of which no time is known, s: older than any that a policy takes for fresh. */
+export const UNKNOWN_AGE = Number.MAX_SAFE_INTEGER;
+
+/** Seconds since then, up to the next whole minute, so that a decision holds for a minute; UNKNOWN_AGE when unknown. */
 export function authAge({ authTime }: Evidence, nowMs: number): number {
-  return authTime === null ? -1 : Math.max(0, Math.ceil((nowMs / 1000 - authTime) / 60) * 60);
+  return authTime === null ? UNKNOWN_AGE : Math.max(0, Math.ceil((nowMs / 1000 - authTime) / 60) * 60);
 }

@@ -1,4 +1,4 @@
-import { authAge, type Evidence, evidenceOf } from './evidence.ts';
+import { authAge, type Evidence, evidenceOf, UNKNOWN_AGE } from './evidence.ts';
 import type { ObjectRef, Operation, Principal, Target } from './model.ts';
 import type { ObjectType, ProtocolVocabulary } from './vocabulary.ts';
 
@@ -104,7 +104,7 @@ export class PolicyRequests {
   }
 
   #authAge(evidence: Evidence): number {
-    return this.#now === null ? -1 : authAge(evidence, this.#now());
+    return this.#now === null ? UNKNOWN_AGE : authAge(evidence, this.#now());
   }
 
   #knownOf(principal: Principal): Known {
