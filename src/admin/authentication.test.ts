@@ -59,3 +59,18 @@ test('beyond a ceiling only what was good before is looked at', async () => {
   await assert.rejects(authentication.caller(request('known')), TooMany);
   assert.equal(asked.filter((token) => token === 'known').length, 3);
 });
+
+test('a good token is known once, however the header is written', async () => {
+  const { authentication, good, asked } = setUp();
+  good.add('known');
+  await authentication.caller(request('known'));
+  for (let i = 0; i < 400; i++) await assert.rejects(authentication.caller(request(`bad-${i}`)));
+  const written = (header: string): ApiRequest => ({ header: () => header, source: '192.0.2.1' }) as unknown as ApiRequest;
+  assert.equal((await authentication.caller(written(`bearer${' '.repeat(9)}known`)))?.principal.name, 'known');
+  // And forgotten once.
+  good.delete('known');
+  await assert.rejects(authentication.caller(written('Bearer   known')), TooMany);
+  const looked = asked.length;
+  await assert.rejects(authentication.caller(request('known')), TooMany);
+  assert.equal(asked.length, looked);
+});

@@ -99,19 +99,19 @@ export class Authentication {
   /** Many may share an address: whoever has a good credential is not held up by those who have not. */
   async #bearer(header: string, source: string): Promise<Principal> {
     const network = networkOf(source);
-    const wait = this.#known.has(header) ? 0 : this.#ceiling.wait(network);
+    // The token, not the header: that can be written in many ways.
+    const token = /^Bearer +([^\s]+)$/i.exec(header)?.[1] ?? '';
+    const wait = this.#known.has(token) ? 0 : this.#ceiling.wait(network);
     if (wait > 0) throw new TooMany(wait);
     try {
-      const token = /^Bearer +([^\s]+)$/i.exec(header)?.[1];
-      if (token === undefined || token.length > maxTokenBytes)
-        throw refuse('unauthenticated', 'present a token: Authorization: Bearer <token>');
+      if (token === '' || token.length > maxTokenBytes) throw refuse('unauthenticated', 'present a token: Authorization: Bearer <token>');
       const principal = await this.#services.authenticator.authenticateBearer(token, audience);
-      this.#known.add(header);
+      this.#known.add(token);
       return principal;
     } catch (error) {
       // The store or a provider that is down is no fault of whoever asks.
       if (!(error instanceof GatewayError) || error.source !== 'client') throw error;
-      this.#known.delete(header);
+      this.#known.delete(token);
       this.#ceiling.take(network);
       const seconds = this.#failed.take(network);
       if (seconds > 0) throw new TooMany(seconds);

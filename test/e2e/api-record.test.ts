@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import { type ApiStage, type CallOptions, questionOf, startApiStage } from '../support/api-stage.ts';
+import { openSession } from '../support/control.ts';
 import type { RecordLine } from '../support/stage.ts';
 
 let stage: ApiStage;
@@ -79,14 +80,18 @@ test('every reading of the record leaves its own line, also of what is not there
 
 test('what is refused leaves a line of the refusal and none of a change', async () => {
   const mallory = stage.token('mallory');
+  const session = openSession('refused-1', questionOf({ name: 'ada', issuer: 'gw-1' }).principal);
+  const forget = stage.live.add(session);
   for (const [path, json] of [
     ['/api/v1/users/revoke', { name: 'root', issuer: 'gw-1' }],
     ['/api/v1/keys', { service: 'x', groups: [], ttlSeconds: 600 }],
     ['/api/v1/tokens', {}],
-    ['/api/v1/sessions/some/kill', {}],
+    [`/api/v1/sessions/${session.sid}/kill`, {}],
   ] as const) {
     const { lines } = await does(path, { token: mallory, json }, 403);
     assertLine(lines, 'deny', '"kind":"api"', '"name":"mallory"');
     assert.equal(lines.length, 1, JSON.stringify(lines));
   }
+  forget();
+  assert.deepEqual((await does(`/api/v1/sessions/${session.sid}/kill`, { token: mallory, json: {} }, 404)).lines, [], 'nobody is there');
 });

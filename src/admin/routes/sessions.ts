@@ -39,14 +39,18 @@ export const sessionRoutes: readonly Route[] = [
       const { access, mask } = call.services;
       const sid = call.params['sid'] ?? '';
       const session = await access.live.find(sid);
-      const resource = session?.resource ?? '';
-      if (session === null || !isOwn(call.principal, session)) call.must('session.kill', resource);
-      if (!(await access.live.kill(sid, call.principal, mask(reason), resource)))
-        throw refuse('not_found', 'no gateway has an open session of that id');
+      // One that no gateway has shown is nobody's, and on no resource that policy could be asked of: it is not ended either.
+      if (session === null) throw notFound();
+      if (!isOwn(call.principal, session)) call.must('session.kill', session.resource);
+      if (!(await access.live.kill(sid, call.principal, mask(reason), session.resource))) throw notFound();
       return json(200, { killed: true });
     },
   },
 ];
+
+function notFound(): Error {
+  return refuse('not_found', 'no gateway that answers has an open session of that id');
+}
 
 function isOwn(principal: Principal, session: SessionView): boolean {
   return session.issuer === principal.issuer && session.subject === principal.subject;
