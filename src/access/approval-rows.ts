@@ -3,6 +3,7 @@ import type { Insertable, Kysely, Selectable } from 'kysely';
 import type { Store } from '../store/model.ts';
 import type { ApprovalTable, ControlSchema, VoteTable } from '../store/schema.ts';
 import type { Approval, ApprovalQuestion, ApprovalState } from './model.ts';
+import { storable } from './texts.ts';
 import { votesOf, voteView } from './votes.ts';
 
 /** Approvals between the store's form and the gateway's. */
@@ -35,15 +36,15 @@ export function approvalRow(
     sid: question.sid,
     requester: JSON.stringify({ name: principal.name, issuer: principal.issuer, subject: principal.subject }),
     source: question.source,
-    reason: withoutNul(question.reason),
+    reason: storable(question.reason),
     resource: target.resource,
     account: target.account,
     action: question.action,
     objects: JSON.stringify(question.objects),
     policies: JSON.stringify(question.policies),
     approvers: JSON.stringify(question.approvers),
-    statement: withoutNul(question.statement),
-    params: JSON.stringify(question.params.map(withoutNul)),
+    statement: storable(question.statement),
+    params: JSON.stringify(question.params.map((param) => storable(param))),
     estimate: JSON.stringify(question.estimate),
     digest: rest.digest,
     row_budget: null,
@@ -105,9 +106,4 @@ export function questionDigest(store: Pick<Store, 'digest'>, question: ApprovalQ
     JSON.stringify(approvers.map(({ group, needed }) => [group, needed]).sort()),
   ];
   return store.digest([...words.map((word) => Buffer.from(word, 'utf8')), ...exact], mode === 'wait' ? `approval ${sid}` : 'approval');
-}
-
-/** The database takes no U+0000 in a text. */
-function withoutNul(text: string): string {
-  return text.replaceAll('\u0000', '\ufffd');
 }

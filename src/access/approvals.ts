@@ -239,8 +239,13 @@ export class StoreApprovals implements Approvals {
       .selectFrom('approvals')
       .select((select) => select.fn.countAll<number>().as('count'))
       .where('state', '=', 'pending')
-      .where(sql`requester ->> 'issuer'`, '=', by.issuer)
-      .where(sql`requester ->> 'subject'`, '=', by.subject)
+      // As samePerson: by tokens of n command lines nobody is n persons.
+      .where(({ eb, or, and }) =>
+        or([
+          eb(sql`requester ->> 'name'`, '=', by.name),
+          and([eb(sql`requester ->> 'issuer'`, '=', by.issuer), eb(sql`requester ->> 'subject'`, '=', by.subject)]),
+        ]),
+      )
       .executeTakeFirstOrThrow();
     if (count >= MAX_PENDING)
       throw refusal('approval_too_many', `${count} of your requests are undecided`, 'wait until some of them are decided or have run out');

@@ -6,9 +6,10 @@ import { ActiveGrants } from './active-grants.ts';
 import { newRequestId } from './approval-rows.ts';
 import type { AccessLog, Audit } from './audit.ts';
 import { refuseTooMany } from './grant-limits.ts';
-import { grantsWithVotes, grantView } from './grant-rows.ts';
+import { type GrantRow, grantsWithVotes, grantView } from './grant-rows.ts';
 import type { Grant, Grants, LiveSession, LiveSessions } from './model.ts';
 import type { Schedule } from './schedule.ts';
+import { storable } from './texts.ts';
 import { lockUser, refuseRevoked, userId } from './user-revocation.ts';
 import { approved, awaitsVotes, castVote, refusal, samePerson, voteRow, votesOf } from './votes.ts';
 
@@ -39,7 +40,7 @@ export class StoreGrants implements Grants {
   readonly #active: ActiveGrants;
   readonly #used = new Map<string, number>();
   readonly #work = new Set<Promise<unknown>>();
-  /** Looks at the store one after another: an older answer must not come after a newer one. */
+  /** What the store says is taken over one after another: an older answer must not come after a newer one. */
   #last: Promise<void> = Promise.resolve();
 
   constructor(options: GrantOptions) {
@@ -70,8 +71,8 @@ export class StoreGrants implements Grants {
           resource: wanted.resource,
           role: wanted.role,
           seconds: wanted.seconds,
-          reason: wanted.reason,
-          ticket: wanted.ticket,
+          reason: storable(wanted.reason),
+          ticket: storable(wanted.ticket),
           break_glass: wanted.breakGlass,
           approvers: JSON.stringify(approvers),
           created_at: at,
@@ -89,7 +90,7 @@ export class StoreGrants implements Grants {
     this.#note(grant, wanted.breakGlass ? 'break-glass' : 'request', members, { reason, ticket });
     await audit.recorded();
     // In force only once that is recorded.
-    this.#active.set(grant.id, row);
+    await this.#take(row);
     await this.#tell(grant.id);
     return grant;
   }
@@ -128,7 +129,7 @@ export class StoreGrants implements Grants {
     const members = { by: voter, groups: vote.groups, decision, reason: vote.reason, state: grant.state };
     this.#note(grant, grant.breakGlass ? 'confirm' : 'vote', members, { by: vote.approver, decision });
     await audit.recorded();
-    this.#active.set(id, row);
+    await this.#take(row);
     await this.#tell(id);
     return grant;
   }
@@ -139,7 +140,7 @@ export class StoreGrants implements Grants {
     const grant = await this.get(id);
     if (grant === null) throw refusal('grant_unknown', 'there is no such grant');
     const to = grant.state === 'pending' ? 'cancelled' : 'revoked';
-    const why = reason.slice(0, MAX_TEXT);
+    const why = storable(reason, MAX_TEXT);
     const ended = { by: by.name, issuer: by.issuer, reason: why, at: now() };
     const row = await store.db
       .updateTable('grants')
@@ -150,8 +151,8 @@ export class StoreGrants implements Grants {
       .executeTakeFirst();
     if (row === undefined) throw refusal('grant_decided', `the grant is ${grant.state} already`);
     const who = { name: by.name, issuer: by.issuer, subject: by.subject };
-    // At once: what follows may wait for a disk or a network.
-    this.#active.set(id, row);
+    // Before what follows, which may wait for a disk or a network.
+    await this.#take(row);
     this.#note(grant, to, { by: who, reason: why, own: samePerson(by, grant.user) }, { by: by.name, reason: why });
     await audit.recorded();
     await this.#tell(id);
@@ -161,7 +162,7 @@ export class StoreGrants implements Grants {
   /** Ends for good all that a user has or asks for. */
   async revokeUser(name: string, issuer: string, by: { readonly name: string; readonly issuer?: string }, reason: string): Promise<void> {
     const { store, audit, now } = this.#options;
-    const why = reason.slice(0, MAX_TEXT);
+    const why = storable(reason, MAX_TEXT);
     const ended = { by: by.name, issuer: by.issuer ?? '', reason: why, at: now() };
     const rows = await store.db
       .updateTable('grants')
@@ -171,7 +172,7 @@ export class StoreGrants implements Grants {
       .where('state', 'in', ['pending', 'active'])
       .returningAll()
       .execute();
-    for (const row of rows) this.#active.set(row.id, row);
+    for (const row of rows) await this.#take(row);
     for (const row of rows) this.#note(grantView(row, []), 'revoked', { by, reason: why, own: false }, { by: by.name, reason: why });
     await audit.recorded();
     for (const { id } of rows) await this.#tell(id);
@@ -233,7 +234,7 @@ export class StoreGrants implements Grants {
       .returningAll()
       .execute();
     for (const row of rows) {
-      this.#active.set(row.id, row);
+      await this.#take(row);
       this.#used.delete(row.id);
       this.#note(grantView(row, []), 'expired', {}, {});
       await this.#tell(row.id);
@@ -281,6 +282,18 @@ export class StoreGrants implements Grants {
     const usual = decision.kind === 'approve' ? decision : ask({ role, seconds, breakGlass: false });
     const groups = usual.kind === 'approve' ? usual.approvers : [{ group: CONFIRMING_GROUP, needed: CONFIRMERS }];
     return { state: 'active', approvers: groups.map(({ group, needed }) => ({ group, needed: Math.max(needed, CONFIRMERS) })), policies };
+  }
+
+  /**
+   * Takes over what this gateway has just written. An end counts at once, and for good: no older answer brings it back. What begins waits
+   * for the looks at the store that began before it, which would take it for ended.
+   */
+  #take(row: GrantRow): Promise<void> {
+    const take = (): Promise<void> => {
+      this.#active.set(row.id, row);
+      return Promise.resolve();
+    };
+    return row.state === 'active' ? this.#inOrder(take) : take();
   }
 
   #inOrder(work: () => Promise<void>): Promise<void> {

@@ -3,6 +3,7 @@ import type { Store } from '../store/model.ts';
 import type { AccessLog, Audit } from './audit.ts';
 import type { StoreGrants } from './grants.ts';
 import type { LiveSession, LiveSessions, Revocations } from './model.ts';
+import { storable } from './texts.ts';
 import { lockUser, mayPredate, revoked, userId } from './user-revocation.ts';
 
 export interface RevocationOptions {
@@ -58,7 +59,7 @@ export class StoreRevocations implements Revocations {
     const id = userId(name, issuer);
     const { numDeletedRows } = await store.db.deleteFrom('revocations').where('kind', '=', 'user').where('id', '=', id).executeTakeFirst();
     if (numDeletedRows === 0n) return;
-    this.#note('restored', 'user', id, name, by, reason);
+    this.#note('restored', 'user', id, name, by, storable(reason));
     await audit.recorded();
     await this.#spread('user', id);
   }
@@ -118,18 +119,19 @@ export class StoreRevocations implements Revocations {
     audit.check();
     const revokedBy = by === 'identity-provider' ? by : by.name;
     const at = now();
+    const why = storable(reason);
     const inserted = await store.transaction(async (db) => {
       if (kind === 'user') await lockUser(db, id);
       const row = await db
         .insertInto('revocations')
-        .values({ kind, id, revoked_by: revokedBy, reason, at })
+        .values({ kind, id, revoked_by: revokedBy, reason: why, at })
         // A person's word stands over the provider's, which the provider itself takes back when it lets the user in again.
         .onConflict((conflict) =>
           by === 'identity-provider'
             ? conflict.doNothing()
             : conflict
                 .columns(['kind', 'id'])
-                .doUpdateSet({ revoked_by: revokedBy, reason })
+                .doUpdateSet({ revoked_by: revokedBy, reason: why })
                 .where('revocations.revoked_by', '=', 'identity-provider'),
         )
         .returning('id')
@@ -147,7 +149,7 @@ export class StoreRevocations implements Revocations {
     this.#revoked.add(key(kind, id));
     if (kind === 'user') this.#before.set(id, Math.max(at, this.#before.get(id) ?? 0));
     this.#endSessions();
-    this.#note('revoked', kind, id, user, by, reason);
+    this.#note('revoked', kind, id, user, by, why);
     await audit.recorded();
     await this.#spread(kind, id);
   }

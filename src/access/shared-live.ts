@@ -6,6 +6,7 @@ import type { LocalSessions } from './live.ts';
 import type { AllSessions, LiveSession, LiveSessions, SessionView } from './model.ts';
 import { OtherSessions, type SessionMessage } from './other-sessions.ts';
 import type { Schedule } from './schedule.ts';
+import { storable } from './texts.ts';
 
 export interface SharedLiveOptions {
   readonly store: Store;
@@ -66,7 +67,7 @@ export class SharedSessions implements LiveSessions {
 
   async kill(sid: string, by: Principal, reason: string, resource = ''): Promise<boolean> {
     const { audit, local } = this.#options;
-    const why = reason.slice(0, MAX_REASON);
+    const why = storable(reason, MAX_REASON);
     // Whether or not the record takes it: an open session that somebody wants ended is the greater harm.
     const killed = local.killHere(sid, by.name, why) || (await this.#killElsewhere(sid, by.name, why));
     if (!killed) return false;
@@ -116,7 +117,7 @@ export class SharedSessions implements LiveSessions {
       forget = this.#options.schedule(ANSWER_MS, () => resolve(false));
     });
     try {
-      const message: Message = { kill: sid, request, by: by.slice(0, MAX_REASON), reason };
+      const message: Message = { kill: sid, request, by: storable(by, MAX_REASON), reason };
       await this.#options.store.notify('sessions', JSON.stringify(message));
       return await answer;
     } finally {

@@ -4,6 +4,7 @@ import { SERVICE_KEY_ISSUER } from '../identity/service-keys.ts';
 import type { ApproverGroup, Principal } from '../policy/model.ts';
 import type { ControlSchema, VoteTable } from '../store/schema.ts';
 import type { ApprovalVote } from './model.ts';
+import { storable } from './texts.ts';
 
 /** Who may vote and what the votes come to: the same for approvals of operations and for grants. */
 
@@ -59,7 +60,7 @@ export async function castVote(
     subject: by.subject,
     groups,
     decision: vote.decision,
-    reason: vote.reason.slice(0, MAX_REASON),
+    reason: storable(vote.reason, MAX_REASON),
     at: vote.at,
   };
 }

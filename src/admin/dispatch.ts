@@ -109,7 +109,9 @@ function bodyOf(route: Route, request: ApiRequest): unknown {
   if (mediaType(request) !== 'application/json') throw refuse('request_invalid', 'send application/json');
   let body: unknown;
   try {
-    body = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(request.body));
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(request.body);
+    // An escape may name half of a surrogate pair, which neither the store nor the record takes.
+    body = JSON.parse(text, (_name, value: unknown) => (typeof value === 'string' ? value.toWellFormed() : value));
   } catch {
     throw refuse('request_invalid', 'the body is not JSON');
   }

@@ -292,16 +292,23 @@ test('who vouches for a user need not be said where one user has the name', asyn
   await run(home, grant, as('hana', 'developers'));
   const { issuer } = stage.provider;
   const revoked = await run(home, ['users', 'revoke', 'hana', '--json'], admin);
-  assert.deepEqual(JSON.parse(revoked.out), { done: true, name: 'hana', issuer: 'gw-1' });
+  assert.deepEqual(JSON.parse(revoked.out), { done: true, name: 'hana', issuers: ['gw-1'] });
   const session = openSession('cli-hana', { ...questionOf({ name: 'hana', issuer }).principal, subject: 'sub-hana' });
   const forget = stage.live.add(session);
+  const other = 'https://other.example';
+  const forgetOther = stage.live.add(openSession('cli-hana-2', { ...questionOf({ name: 'hana', issuer: other }).principal, subject: 'h' }));
   const several = await run(home, ['users', 'revoke', 'hana'], admin);
   assert.equal(several.code, 1);
   assert.match(several.err, /several users have the name hana\n/);
-  for (const one of [issuer, 'gw-1']) assert.ok(several.err.includes(one), several.err);
+  for (const one of [issuer, other, 'gw-1']) assert.ok(several.err.includes(one), several.err);
   assert.equal((await run(home, ['users', 'revoke', 'hana', '--issuer', issuer], admin)).out, `revoked hana of ${issuer}\n`);
   assert.equal((await session.ended).code, 'revoked');
+  forgetOther();
+  // With one provider only there is nothing to choose, and the gateway's own tokens are meant as well.
+  assert.equal((await run(home, ['users', 'revoke', 'hana'], admin)).out, `revoked hana of ${issuer}, gw-1\n`);
   forget();
+  assert.equal((await run(home, ['users', 'restore', 'hana'], admin)).out, `restored hana of ${issuer}, gw-1\n`);
+  assert.match((await run(home, ['users', 'restore', 'hana'], admin)).err, /no user of the name hana is revoked/);
 });
 
 test('what cannot be meant is a wrong call, and every list and change speaks JSON', async () => {

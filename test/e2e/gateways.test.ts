@@ -141,9 +141,9 @@ async function toldOf(wanted: (event: LiveEvent) => boolean): Promise<(typeof to
 }
 
 /** The first such line of the first gateway's record, once it is there: another process writes it. */
-async function recorded(wanted: (line: RecordLine) => boolean): Promise<RecordLine> {
+async function recorded(wanted: (line: RecordLine) => boolean, gateway = first): Promise<RecordLine> {
   for (;;) {
-    const found = readRecord(first.recordDir).find(wanted);
+    const found = readRecord(gateway.recordDir).find(wanted);
     if (found !== undefined) return found;
     await new Promise((resolve) => setImmediate(resolve));
   }
@@ -251,6 +251,31 @@ test('a token of one gateway is good at the other, until it or its user is revok
   assert.equal(await said(second, local), 'in\n');
   assert.equal((await call(first, admin, 'POST', '/api/v1/users/revoke', { name: 'ivy', issuer: 'gw-1', reason: 'left' })).status, 200);
   for (const gateway of [first, second]) assert.match(await said(gateway, local), /FATAL/);
+});
+
+test('a user revoked by name is out at every gateway, with the tokens of every command line', options, async () => {
+  const admin = first.token('root', ['admins']);
+  const tokens = [first.token('yan', ['developers']), second.token('yan', ['developers'])];
+  const change = async (what: 'revoke' | 'restore'): Promise<void> => {
+    const { status, body } = await call(first, admin, 'POST', `/api/v1/users/${what}`, { name: 'yan', reason: 'test' });
+    assert.deepEqual([status, body], [200, { done: true, name: 'yan', issuers: ['gw-1', 'gw-2'] }]);
+  };
+  // Known by a session at the other gateway, and by nothing else.
+  const there = new Psql("select 'there', pg_sleep(60)", 'yan', '', second, tokens[1]);
+  await recorded((line) => line.type === 'intent' && String(line['text']).includes("'there'"), second);
+  await change('revoke');
+  await there.closed;
+  assert.match(there.out, /FATAL:.*revoked/);
+  for (const gateway of [first, second])
+    for (const token of tokens) assert.equal((await call(gateway, token, 'GET', '/api/v1/whoami')).status, 401);
+  await change('restore');
+  // What was given out before stays ended.
+  assert.equal((await call(second, tokens[1] ?? '', 'GET', '/api/v1/whoami')).status, 401);
+  const { revocations } = (await call(first, admin, 'GET', '/api/v1/revocations')).body as { revocations: readonly { id: string }[] };
+  assert.deepEqual(
+    revocations.filter(({ id }) => id.endsWith(' yan')),
+    [],
+  );
 });
 
 test('sessions and alerts of one gateway are seen at the other, and a session is killed for its own resource', options, async () => {

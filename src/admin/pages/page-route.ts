@@ -24,5 +24,5 @@ export function ownPage(call: Call, title: string, main: Html): ApiReply {
 export function reasonOf(given: URLSearchParams): string {
   const reason = given.get('reason') ?? '';
   if (reason.length > 1000 || reason.includes('\0')) throw refuse('request_invalid', 'the reason is too long, or no text');
-  return reason;
+  return reason.toWellFormed();
 }

@@ -1,4 +1,4 @@
-import { issuerOf, issuerOfRevoked } from '../../access/known-users.ts';
+import { issuersOf, issuersOfRevoked } from '../../access/known-users.ts';
 import type { TokenPart } from '../../identity/model.ts';
 import type { Principal } from '../../policy/model.ts';
 import { recorded } from '../authorization.ts';
@@ -13,12 +13,14 @@ const done = { 200: { description: 'done', schema: object({ done: boolean }) } }
 const userBody = object(
   {
     name: text(128, undefined, 1),
-    issuer: text(512, 'who vouches for the user; needed where several users have the name', 1),
+    issuer: text(512, 'under whom alone; without it: under all gateways, and the one identity provider that has a user of the name', 1),
     reason: reasonSchema,
   },
   ['issuer', 'reason'],
 );
-const userDone = { 200: { description: 'done, to whom', schema: object({ done: boolean, name: string, issuer: string }) } };
+const userDone = {
+  200: { description: 'done, to whom, under which issuers', schema: object({ done: boolean, name: string, issuers: strings }) },
+};
 /** A credential for less than a minute is a mistake. */
 const seconds = { type: 'integer', minimum: 60, maximum: 366 * 86_400 } as const;
 
@@ -111,10 +113,10 @@ export const credentialRoutes: readonly Route[] = [
     async handle(call) {
       const { access, store, config } = call.services;
       const { name, issuer: given } = call.body as { readonly name: string; readonly issuer?: string };
-      const issuer = given ?? (await issuerOf(store, access.live, name, config.gateway.name));
-      await access.revocations.revokeUser(name, issuer, call.principal, reasonOf(call));
+      const issuers = given === undefined ? await issuersOf(store, access.live, name, config.gateway.name) : [given];
+      for (const issuer of issuers) await access.revocations.revokeUser(name, issuer, call.principal, reasonOf(call));
       await recorded(call.services);
-      return json(200, { done: true, name, issuer });
+      return json(200, { done: true, name, issuers });
     },
   },
   {
@@ -126,12 +128,12 @@ export const credentialRoutes: readonly Route[] = [
     body: userBody,
     replies: userDone,
     async handle(call) {
-      const { access, store } = call.services;
+      const { access, store, config } = call.services;
       const { name, issuer: given } = call.body as { readonly name: string; readonly issuer?: string };
-      const issuer = given ?? (await issuerOfRevoked(store, name));
-      await access.revocations.restoreUser(name, issuer, call.principal, reasonOf(call));
+      const issuers = given === undefined ? await issuersOfRevoked(store, name, config.gateway.name) : [given];
+      for (const issuer of issuers) await access.revocations.restoreUser(name, issuer, call.principal, reasonOf(call));
       await recorded(call.services);
-      return json(200, { done: true, name, issuer });
+      return json(200, { done: true, name, issuers });
     },
   },
   {

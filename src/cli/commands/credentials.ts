@@ -134,8 +134,8 @@ function userChange(word: 'revoke' | 'restore', summary: string): Command {
     usage: 'NAME [--issuer I] [--reason TEXT] [--json]',
     options: { ...apiOptions, issuer: { type: 'string' }, ...reasonOption },
     details: [
-      '  --issuer I      who vouches for the user: the issuer of the identity provider, or the name of the gateway for its own tokens;',
-      '                  needed only where several users have the name',
+      '  --issuer I      under this issuer alone: that of an identity provider, or the name of a gateway for the tokens of its command',
+      '                  line; without it under all gateways and the one provider that has a user of the name',
       reasonDetails,
       apiDetails,
     ].join('\n'),
@@ -143,9 +143,12 @@ function userChange(word: 'revoke' | 'restore', summary: string): Command {
     async run(args: Arguments, io: Io): Promise<ExitCode> {
       const issuer = args.text('issuer');
       const body = { name: args.words[0] ?? '', reason: args.text('reason') ?? '', ...(issuer === undefined ? {} : { issuer }) };
-      const done = await apiOf(args, io).post<{ readonly name: string; readonly issuer: string }>(`/api/v1/users/${word}`, body);
+      const done = await apiOf(args, io).post<{ readonly name: string; readonly issuers: readonly string[] }>(
+        `/api/v1/users/${word}`,
+        body,
+      );
       if (args.flag('json')) io.out(`${JSON.stringify(done)}\n`);
-      else io.out(`${word}d ${visible(`${done.name} of ${done.issuer}`)}\n`);
+      else io.out(`${word}d ${visible(`${done.name} of ${done.issuers.join(', ')}`)}\n`);
       return 0;
     },
   };
