@@ -6,7 +6,7 @@
 
 use super::catalog::{CLEAN, Taint, UNKNOWN, join};
 use super::expr::tells_nothing;
-use super::query::{Evaluator, Item};
+use super::query::{Evaluator, Item, Output};
 use super::scope::{Scope, Source};
 use crate::tree::{Node, Value};
 
@@ -180,6 +180,18 @@ impl Evaluator<'_> {
                 }
             }
         }
+    }
+
+    /// INTERSECT and EXCEPT: whether rows are equal.
+    pub fn common_rows(&mut self, left: &[Output], right: &[Output]) {
+        let differ = |(a, b): (&Output, &Output)| a.taint != b.taint && (is_protected(a.taint, true) || is_protected(b.taint, true));
+        let whole = |outputs: &[Output]| outputs.iter().fold(CLEAN, |taint, output| join(taint, output.taint));
+        let known = left.len() == right.len() && left.iter().chain(right).all(|output| !output.star);
+        self.compares |= if known {
+            left.iter().zip(right).any(differ)
+        } else {
+            is_protected(whole(left), true) || is_protected(whole(right), true)
+        };
     }
 
     fn mentioned(&mut self, value: &Value, scope: &Scope<'_>) -> Mentioned {

@@ -50,6 +50,7 @@ impl Output {
 
 /// `SetOperation::SetopNone`; everything above is UNION, INTERSECT, EXCEPT.
 const SETOP_NONE: i64 = 1;
+const SETOP_UNION: i64 = 2;
 /// Work that one statement may take, in nodes and names looked at. Nested recursive WITHs could take for ever.
 const BUDGET: usize = 4_000_000;
 /// Rounds after which a recursive WITH is given up on. Classes only ever rise, so few are needed.
@@ -114,6 +115,9 @@ impl<'c> Evaluator<'c> {
             };
             let left = self.query(left, outer);
             let right = self.query(right, outer);
+            if node.int("op") > SETOP_UNION {
+                self.common_rows(&left, &right);
+            }
             let scope = Scope {
                 sources: Vec::new(),
                 outer,
@@ -173,7 +177,9 @@ impl<'c> Evaluator<'c> {
 
     /// The items of a target list or of RETURNING.
     pub fn targets(&mut self, targets: &[Value], scope: &Scope<'_>, items: &[Item]) -> Vec<Output> {
-        targets.iter().for_each(|target| self.blind_spots(target, scope));
+        for target in targets {
+            self.blind_spots(target, scope);
+        }
         let mut outputs = Vec::with_capacity(targets.len());
         for target in targets {
             let Some(target) = target.node() else { continue };

@@ -171,6 +171,7 @@ pub mod tests {
             include_str!("../../tests/data/analysis.tsv"),
             include_str!("../../tests/data/lineage.tsv"),
             include_str!("../../tests/data/writes.tsv"),
+            include_str!("../../tests/data/comparisons.tsv"),
         ];
         let lines = tables.into_iter().flat_map(str::lines).filter(|line| !line.starts_with('#'));
         lines.map(|line| line.split('\t').next().unwrap_or_default())
