@@ -104,6 +104,7 @@ const statuses: Readonly<Record<string, number>> = {
   provider_unknown: 404,
   key_lifetime: 400,
   service_name_unusable: 400,
+  service_group_unusable: 400,
   store_unavailable: 503,
   issuer_unavailable: 503,
   record_failed: 503,

@@ -104,6 +104,7 @@ export const keySchema: Schema = object({
   expiresAt: time,
   lastUsedAt: timeOrNull,
   replacedBy: { type: ['string', 'null'] },
+  state: oneOf('open', 'replaced', 'expired', 'revoked'),
 });
 
 export const issuedSchema: Schema = object({ token: string, id: string, expiresAt: time, user: string });

@@ -108,12 +108,7 @@ export class ApiClient {
     const answer = parse(text);
     if (response.ok) return answer as T;
     const { code = 'failed', message = `the gateway answered ${response.status}`, hint } = errorOf(answer);
-    throw new ApiFailure(
-      response.status,
-      code,
-      message,
-      response.status === 401 && code !== 'token_audience' ? 'log in with: sluice login' : hint,
-    );
+    throw new ApiFailure(response.status, code, message, hint ?? (response.status === 401 ? 'log in with: sluice login' : undefined));
   }
 }
 

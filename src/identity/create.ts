@@ -10,7 +10,7 @@ import { GatewayKeys } from './gateway-keys.ts';
 import { TokenStore } from './issued-tokens.ts';
 import { LocalTokenVerifier } from './local-token.ts';
 import { Logins } from './login-service.ts';
-import type { Identity } from './model.ts';
+import type { CredentialRevoked, Identity } from './model.ts';
 import { OidcProvider } from './oidc-provider.ts';
 import { PresentedTokens } from './presented-token.ts';
 import { IdentityLines, type IdentityRecord } from './record.ts';
@@ -38,7 +38,7 @@ export interface IdentityOptions {
   /** A user revoked by `onRevoked` whom the provider has let in anew. */
   readonly onReturned: (principal: Principal, why: string) => Promise<void>;
   /** One log-in, token or service key that ends, with the sessions on it. */
-  readonly onCredentialRevoked: (id: string, why: string) => Promise<void>;
+  readonly onCredentialRevoked: CredentialRevoked;
   readonly secret: (reference: string) => string;
   /** ms since the epoch. */
   readonly now: () => number;
@@ -54,7 +54,7 @@ export function createIdentity(options: IdentityOptions): Identity {
   const users = new Users(store, now, failed);
   const tokens = new TokenStore(store, now, failed);
   const attempts = store === null ? null : new Attempts(store, now);
-  const keys = new ServiceKeyStore({ store, users, lines, now, onCredentialRevoked, failed });
+  const keys = new ServiceKeyStore({ store, users, lines, now, check, onCredentialRevoked, failed });
   const { onRevoked, onReturned } = options;
   const departures = new Departures({ oidc, store, attempts, tokens, keys, check, onRevoked, onReturned, onCredentialRevoked, now, log });
   const { process } = options;

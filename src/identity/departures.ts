@@ -7,6 +7,7 @@ import type { Attempts } from './attempts.ts';
 import { isShort } from './claims.ts';
 import { notAccepted, storeUnavailable } from './failure.ts';
 import type { OpenLogin, TokenStore } from './issued-tokens.ts';
+import type { CredentialRevoked } from './model.ts';
 import { OidcLogin } from './oidc-login.ts';
 import type { OidcProvider } from './oidc-provider.ts';
 import type { ServiceKeyStore } from './service-keys.ts';
@@ -33,7 +34,7 @@ export interface DepartureParts {
   readonly check: (principal: Principal) => void;
   readonly onRevoked: (name: string, issuer: string, why: string) => Promise<void>;
   readonly onReturned: (principal: Principal, why: string) => Promise<void>;
-  readonly onCredentialRevoked: (id: string, why: string) => Promise<void>;
+  readonly onCredentialRevoked: CredentialRevoked;
   readonly now: () => number;
   readonly log: IdentityLog;
 }
@@ -108,7 +109,8 @@ export class Departures {
   async #endLogin(login: OpenLogin, lost: readonly string[]): Promise<void> {
     const { tokens, log } = this.#parts;
     log.info('a user lost groups at the identity provider', { provider: login.provider, user: login.name, groups: lost });
-    await this.#parts.onCredentialRevoked(login.id, `no longer in ${lost.join(', ')} at the identity provider ${login.provider}`);
+    const why = `no longer in ${lost.join(', ')} at the identity provider ${login.provider}`;
+    await this.#parts.onCredentialRevoked(login.id, why, 'identity-provider');
     await tokens.keepRefresh(login.id, null);
   }
 
@@ -125,7 +127,7 @@ export class Departures {
   /** Each by itself: should the user come back, what was open before stays closed. */
   async #endAll(issuer: string, subject: string, reason: string): Promise<void> {
     for (const { id } of await this.#parts.tokens.openOf(issuer, subject)) {
-      await this.#parts.onCredentialRevoked(id, reason);
+      await this.#parts.onCredentialRevoked(id, reason, 'identity-provider');
       await this.#parts.tokens.keepRefresh(id, null);
     }
   }

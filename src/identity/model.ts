@@ -146,11 +146,16 @@ export interface ServiceKey {
   readonly lastUsedAt: number | null;
   /** The key that takes its place. */
   readonly replacedBy: string | null;
+  /** `replaced`: goes on for its overlap. A key that was rotated without one is `revoked`. */
+  readonly state: 'open' | 'replaced' | 'expired' | 'revoked';
 }
+
+/** Told of each log-in, token or service key that ends, why, and by whom. */
+export type CredentialRevoked = (id: string, why: string, by: Principal | 'identity-provider') => Promise<void>;
 
 /**
  * Keys of service accounts. Every change is a `config` line of the record, made here; who may make it is the caller's to decide.
- * Errors are GatewayError: `service_name_unusable`, `name_taken`, `key_unknown`, `key_lifetime`, `store_unavailable`.
+ * Errors are GatewayError: `service_name_unusable`, `name_taken`, `key_unknown`, `key_ended`, `key_lifetime`, `store_unavailable`.
  */
 export interface ServiceKeys {
   create(wanted: {

@@ -75,13 +75,19 @@ test('a rotated key overlaps with the one that takes its place', async (context)
   assert.equal((await authenticator.authenticate(old.secret, 'etl')).credential.expiresAt, identity.now + 600_000);
   const listed = await serviceKeys.list();
   assert.equal(listed.find((key) => key.id === old.key.id)?.replacedBy, fresh.key.id);
+  assert.deepEqual(listed.map(({ state }) => state).sort(), ['open', 'replaced']);
   identity.now += 600_000;
   await assert.rejects(authenticator.authenticate(old.secret, 'etl'), { code: 'key_expired' });
   assert.equal((await authenticator.authenticate(fresh.secret, 'etl')).name, 'etl');
-  await assert.rejects(serviceKeys.rotate(old.key.id, 0, admin), { code: 'key_unknown' });
+  await assert.rejects(serviceKeys.rotate(old.key.id, 0, admin), {
+    code: 'key_ended',
+    hint: `the key ${fresh.key.id} has taken its place`,
+  });
   assert.deepEqual(identity.revoked, []);
   await serviceKeys.rotate(fresh.key.id, 0, admin);
   assert.deepEqual(identity.revoked, [`credential ${fresh.key.id}`], 'without an overlap what stands on the old one ends');
+  const states = new Map((await serviceKeys.list()).map(({ id, state }) => [id, state]));
+  assert.deepEqual([states.get(old.key.id), states.get(fresh.key.id)], ['expired', 'revoked']);
 });
 
 test('a revoked key ends at once, on every gateway, with its sessions', async (context) => {
@@ -95,9 +101,18 @@ test('a revoked key ends at once, on every gateway, with its sessions', async (c
   await identity.serviceKeys.revoke(key.id, admin, 'leaked');
   await told;
   assert.deepEqual(identity.revoked, [`credential ${key.id}`]);
-  await assert.rejects(identity.authenticator.authenticate(secret, 'etl'), { code: 'key_expired' });
-  await assert.rejects(other.authenticator.authenticate(secret, 'etl'), { code: 'key_expired' });
-  await assert.rejects(identity.serviceKeys.revoke(key.id, admin, 'again'), { code: 'key_unknown' });
+  await assert.rejects(identity.authenticator.authenticate(secret, 'etl'), { code: 'revoked' });
+  await assert.rejects(other.authenticator.authenticate(secret, 'etl'), { code: 'revoked' });
+  const ended = { code: 'key_ended', publicMessage: `the key ${key.id} was revoked` };
+  await assert.rejects(identity.serviceKeys.revoke(key.id, admin, 'again'), ended);
+  await assert.rejects(identity.serviceKeys.rotate(key.id, 0, admin), ended);
+  await assert.rejects(identity.serviceKeys.rotate('0123', 0, admin), { code: 'key_unknown', phase: 'decide' });
+  assert.equal((await identity.serviceKeys.list()).find(({ id }) => id === key.id)?.state, 'revoked');
+  const kept = await identity.store.db.selectFrom('revocations').selectAll().execute();
+  assert.deepEqual(
+    kept.map(({ id, revoked_by, reason }) => ({ id, revoked_by, reason })),
+    [{ id: key.id, revoked_by: 'ann', reason: 'leaked' }],
+  );
   assert.equal(identity.lines.at(-1)?.['reason'], 'leaked');
 });
 

@@ -1,11 +1,11 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 
-import type { GatewayError } from '../errors.ts';
+import { GatewayError } from '../errors.ts';
 import type { Principal } from '../policy/model.ts';
 import type { Store } from '../store/model.ts';
 import { notAccepted, refuse, storeUnavailable } from './failure.ts';
 import { isUserName } from './local-token.ts';
-import type { ServiceKey, ServiceKeys } from './model.ts';
+import type { CredentialRevoked, ServiceKey, ServiceKeys } from './model.ts';
 import type { IdentityLines } from './record.ts';
 import type { Users } from './users.ts';
 
@@ -39,7 +39,9 @@ export interface ServiceKeyOptions {
   readonly users: Users;
   readonly lines: IdentityLines;
   readonly now: () => number;
-  readonly onCredentialRevoked: (id: string, why: string) => Promise<void>;
+  /** Whether the principal or its key was revoked: throws GatewayError `revoked`. */
+  readonly check: (principal: Principal) => void;
+  readonly onCredentialRevoked: CredentialRevoked;
   readonly failed: (error: unknown) => void;
 }
 
@@ -59,7 +61,7 @@ export class ServiceKeyStore implements ServiceKeys {
     this.#stopListening = options.store?.listen('service-keys', (id) => this.#forget(id)) ?? (() => {});
   }
 
-  /** The service that presents this key. Throws `key_unknown`, `key_expired`, `store_unavailable`. */
+  /** The service that presents this key. Throws `key_unknown`, `key_expired`, `revoked`, `store_unavailable`. */
   async verify(text: string): Promise<Principal> {
     const [, id, secret] = keyPattern.exec(text) ?? [];
     if (id === undefined || secret === undefined) throw notAccepted('key_unknown');
@@ -67,12 +69,17 @@ export class ServiceKeyStore implements ServiceKeys {
     const key = this.#known.get(id) ?? (await this.#load(store, id));
     if (key === null || !timingSafeEqual(key.digest, digestOf(store, id, secret))) throw notAccepted('key_unknown');
     const now = this.#options.now();
-    if (now >= key.expiresAt) throw refuse('key_expired', 'the service key has expired', { hint: 'rotate it with: sluice keys rotate' });
+    const principal = principalOf(key.service, key.groups, id, key);
+    if (now >= key.expiresAt) {
+      // A revoked key has ended as well; that somebody took it back is what its service has to know.
+      this.#options.check(principal);
+      throw refuse('key_expired', 'the service key has expired', { hint: 'whoever manages keys makes a new one with: sluice keys create' });
+    }
     if (now - key.usedAt >= TOUCH_MS) {
       key.usedAt = now;
       void store.db.updateTable('service_keys').set({ last_used_at: now }).where('id', '=', id).execute().catch(this.#options.failed);
     }
-    return principalOf(key.service, key.groups, id, key);
+    return principal;
   }
 
   async create(wanted: Parameters<ServiceKeys['create']>[0]): ReturnType<ServiceKeys['create']> {
@@ -98,7 +105,7 @@ export class ServiceKeyStore implements ServiceKeys {
       by: by.name,
       issuer: by.issuer,
     });
-    return { key: { ...row, createdBy: by.name, lastUsedAt: null, replacedBy: null }, secret: text };
+    return { key: madeBy(row, by), secret: text };
   }
 
   async rotate(id: string, overlapSeconds: number, by: Principal): ReturnType<ServiceKeys['rotate']> {
@@ -108,7 +115,9 @@ export class ServiceKeyStore implements ServiceKeys {
     const now = this.#options.now();
     const row = await store.transaction(async (db) => {
       const old = await db.selectFrom('service_keys').selectAll().where('id', '=', id).executeTakeFirst();
-      if (old === undefined || old.expires_at <= now || old.replaced_by !== null) throw keyUnknown(id);
+      if (old === undefined) throw keyUnknown(id);
+      const state = stateOf({ ...old, revoked: await isRevoked(db, id) }, now);
+      if (state !== 'open') throw keyEnded(id, state, old.replaced_by);
       const made = {
         id: fresh.id,
         service: old.service,
@@ -139,13 +148,15 @@ export class ServiceKeyStore implements ServiceKeys {
     });
     await this.#changed(store, id);
     // Without an overlap the old one is not trusted any more: nor are the tokens that were made with it, and what they opened.
-    if (overlapSeconds === 0) await this.#options.onCredentialRevoked(id, 'rotated without an overlap');
-    return { key: { ...row, createdBy: by.name, lastUsedAt: null, replacedBy: null }, secret: fresh.text };
+    if (overlapSeconds === 0) await this.#options.onCredentialRevoked(id, 'rotated without an overlap', by);
+    return { key: madeBy(row, by), secret: fresh.text };
   }
 
   async revoke(id: string, by: Principal, reason: string): Promise<void> {
-    const revoked = await this.#end([id], `${by.name}`, by.issuer, reason);
-    if (revoked.length === 0) throw keyUnknown(id);
+    const revoked = await this.#end([id], by, reason);
+    if (revoked.length > 0) return;
+    const key = (await this.list()).find((one) => one.id === id);
+    throw key === undefined ? keyUnknown(id) : keyEnded(id, key.state, key.replacedBy);
   }
 
   /** Ends the keys that someone made: who leaves still knows them. Returns their ids. */
@@ -161,7 +172,6 @@ export class ServiceKeyStore implements ServiceKeys {
     return this.#end(
       rows.map((row) => row.id),
       'identity-provider',
-      '',
       reason,
     );
   }
@@ -169,11 +179,14 @@ export class ServiceKeyStore implements ServiceKeys {
   async list(): Promise<readonly ServiceKey[]> {
     const rows = await this.#required()
       .db.selectFrom('service_keys')
-      .selectAll()
+      .leftJoin('revocations', (join) => join.onRef('revocations.id', '=', 'service_keys.id').on('revocations.kind', '=', 'credential'))
+      .selectAll('service_keys')
+      .select('revocations.at as revoked_at')
       .where('expires_at', '>', this.#options.now() - LIST_MS)
       .orderBy('service')
       .orderBy('created_at')
       .execute();
+    const now = this.#options.now();
     return rows.map((row) => ({
       id: row.id,
       service: row.service,
@@ -183,6 +196,7 @@ export class ServiceKeyStore implements ServiceKeys {
       expiresAt: row.expires_at,
       lastUsedAt: row.last_used_at,
       replacedBy: row.replaced_by,
+      state: stateOf({ ...row, revoked: row.revoked_at !== null }, now),
     }));
   }
 
@@ -190,10 +204,11 @@ export class ServiceKeyStore implements ServiceKeys {
     this.#stopListening();
   }
 
-  async #end(ids: readonly string[], by: string, issuer: string, reason: string): Promise<readonly string[]> {
+  async #end(ids: readonly string[], by: Principal | 'identity-provider', reason: string): Promise<readonly string[]> {
     if (ids.length === 0) return [];
     const store = this.#required();
     const now = this.#options.now();
+    const who = by === 'identity-provider' ? { by, issuer: '' } : { by: by.name, issuer: by.issuer };
     const rows = await store.db
       .updateTable('service_keys')
       .set({ expires_at: now })
@@ -202,9 +217,9 @@ export class ServiceKeyStore implements ServiceKeys {
       .returning(['id', 'service'])
       .execute();
     for (const { id, service } of rows) {
-      this.#options.lines.write('config', { event: 'service-key', action: 'revoke', key: id, service, by, issuer, reason });
+      this.#options.lines.write('config', { event: 'service-key', action: 'revoke', key: id, service, ...who, reason });
       await this.#changed(store, id);
-      await this.#options.onCredentialRevoked(id, reason);
+      await this.#options.onCredentialRevoked(id, reason, by);
     }
     return rows.map((row) => row.id);
   }
@@ -297,6 +312,42 @@ function checkSeconds(value: number, min: number, max: number, message: string):
   if (!(Number.isFinite(value) && value >= min && value <= max)) throw refuse('key_lifetime', message);
 }
 
+function madeBy(row: NewRow, by: Principal): ServiceKey {
+  return { ...row, createdBy: by.name, lastUsedAt: null, replacedBy: null, state: 'open' };
+}
+
+async function isRevoked(db: Store['db'], id: string): Promise<boolean> {
+  const row = await db.selectFrom('revocations').select('id').where('kind', '=', 'credential').where('id', '=', id).executeTakeFirst();
+  return row !== undefined;
+}
+
+function stateOf(
+  key: { readonly expires_at: number; readonly replaced_by: string | null; readonly revoked: boolean },
+  now: number,
+): ServiceKey['state'] {
+  if (key.revoked) return 'revoked';
+  if (key.expires_at <= now) return 'expired';
+  return key.replaced_by === null ? 'open' : 'replaced';
+}
+
+/** Of the phase of decisions: whoever asks is logged in. */
 function keyUnknown(id: string): GatewayError {
-  return refuse('key_unknown', `there is no open key ${id}`);
+  return new GatewayError({
+    code: 'key_unknown',
+    source: 'client',
+    phase: 'decide',
+    publicMessage: `there is no key ${id}`,
+    hint: 'sluice keys ls lists them',
+  });
+}
+
+function keyEnded(id: string, state: ServiceKey['state'], replacedBy: string | null): GatewayError {
+  const how = { open: 'is open', expired: 'has expired', revoked: 'was revoked', replaced: 'was rotated already' }[state];
+  return new GatewayError({
+    code: 'key_ended',
+    source: 'client',
+    phase: 'decide',
+    publicMessage: `the key ${id} ${how}`,
+    hint: replacedBy === null ? 'make a new one with: sluice keys create' : `the key ${replacedBy} has taken its place`,
+  });
 }

@@ -113,7 +113,7 @@ export class Control {
         check: (principal) => revocations.check(principal),
         onRevoked: (name, issuer, why) => revocations.revokeUser(name, issuer, 'identity-provider', why),
         onReturned: (principal, why) => revocations.restoreUser(principal.name, principal.issuer, principal, why),
-        onCredentialRevoked: (id, why) => revocations.revokeCredential(id, 'identity-provider', why),
+        onCredentialRevoked: (id, why, by) => revocations.revokeCredential(id, by, why),
         secret,
         now: Date.now,
         log,

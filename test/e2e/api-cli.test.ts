@@ -242,9 +242,18 @@ test('keys are made, rotated, listed and revoked; what is revoked opens nothing'
   const { key } = JSON.parse((await run(home, ['keys', 'rotate', idIn(made.err), '--json'], admin)).out) as { key: { id: string } };
   const listed = await run(home, ['keys', 'ls', '--json'], admin);
   assert.ok(listed.out.includes(`"replacedBy":"${key.id}"`));
-  assert.equal((await run(home, ['keys', 'revoke', idIn(made.err)], admin)).out, 'revoked\n');
+  assert.equal((await run(home, ['keys', 'revoke', idIn(made.err), '--reason', 'it leaked'], admin)).out, 'revoked\n');
   const refused = await run(home, ['ls'], { SLUICE_URL: stage.url, SLUICE_TOKEN: made.out.trim() });
   assert.equal(refused.code, 1, refused.out);
+  assert.match((await run(home, ['keys', 'ls'], admin)).out, new RegExp(`^${idIn(made.err)} +nightly +revoked `, 'm'));
+  const taken = (await run(home, ['revocations', 'ls'], admin)).out;
+  assert.match(taken, new RegExp(`credential +${idIn(made.err)} +root +it leaked`));
+  const ended = await run(home, ['keys', 'rotate', idIn(made.err)], admin);
+  assert.deepEqual([ended.code, ended.err], [1, `the key ${idIn(made.err)} was revoked\nthe key ${key.id} has taken its place\n`]);
+  const mistyped = await run(home, ['keys', 'rotate', 'nosuch'], admin);
+  assert.deepEqual([mistyped.code, mistyped.err], [1, 'there is no key nosuch\nsluice keys ls lists them\n']);
+  const atOnce = await run(home, ['keys', 'rotate', key.id, '--overlap', '0s'], admin);
+  assert.equal(atOnce.code, 0, atOnce.err);
 });
 
 function idIn(text: string): string {
@@ -329,8 +338,12 @@ test('what cannot be meant is a wrong call, and every list and change speaks JSO
   const killed = await run(home, ['live', 'kill', 'cli-json', '--json'], as('sam', 'security'));
   assert.deepEqual(JSON.parse(killed.out), { killed: true });
   forget();
-  const revoked = await run(home, ['tokens', 'revoke', 'some-token', '--json'], admin);
-  assert.deepEqual(JSON.parse(revoked.out), { done: true });
+  const revoked = await run(home, ['tokens', 'revoke', '0b0e7f0a-3c55-4d2e-9a43-5f0f6f3a8d11', '--json'], admin);
+  assert.deepEqual(JSON.parse(revoked.out), { done: true, known: false });
+  assert.match(revoked.err, /^no such token is on record; whoever presents it is refused from now on$/m);
+  const mistyped = await run(home, ['tokens', 'revoke', 'nosuch'], admin);
+  assert.deepEqual([mistyped.code, mistyped.out], [1, '']);
+  assert.match(mistyped.err, /^there is no token nosuch, and no token has such an id\n/);
   assert.deepEqual(JSON.parse((await run(home, ['logout', '--json'])).out), { done: false });
 });
 

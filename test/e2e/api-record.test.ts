@@ -51,6 +51,7 @@ test('every change leaves one line that says what was done and by whom', async (
   const fresh = (rotated.body['key'] as { id: string }).id;
   const ended = await does(`/api/v1/keys/${fresh}/revoke`, { token: root, json: { reason: 'leaked' } });
   assertLine(ended.lines, 'config', '"service-key"', '"revoke"', '"by":"root"', fresh, 'leaked');
+  assertLine(ended.lines, 'config', '"revocation.revoked"', '"name":"root"', fresh, '"reason":"leaked"');
 
   const wanted = { resource: 'payments', role: 'read-write', seconds: 600, reason: 'task', ticket: 'OPS-1' };
   const asked = await does('/api/v1/grants', { token: bob, json: wanted }, 201);

@@ -61,7 +61,7 @@ const requests: Readonly<Record<string, () => Promise<{ path?: string; json?: un
   },
   showRecordedSession: async () => ({ path: '/api/v1/record/sessions/none', status: 404 }),
   issueToken: async () => ({ json: { ttlSeconds: 600 }, status: 201 }),
-  revokeToken: async () => ({ path: '/api/v1/tokens/some-token/revoke', json: {}, status: 200 }),
+  revokeToken: async () => ({ path: '/api/v1/tokens/0b0e7f0a-3c55-4d2e-9a43-5f0f6f3a8d11/revoke', json: {}, status: 200 }),
   revokeUser: async () => ({ json: { name: 'gone', issuer: 'gw-1', reason: 'left' }, status: 200 }),
   restoreUser: async () => ({ json: { name: 'gone', issuer: 'gw-1', reason: 'came back' }, status: 200 }),
   createKey: async () => ({ json: { service: 'ci', groups: ['analysts'], ttlSeconds: 3600 }, status: 201 }),

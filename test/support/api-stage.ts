@@ -177,7 +177,7 @@ export async function startApiStage(options: ApiStageOptions = {}): Promise<ApiS
       check: (principal) => access.revocations.check(principal),
       onRevoked: (name, issuer, why) => access.revocations.revokeUser(name, issuer, 'identity-provider', why),
       onReturned: (principal, why) => access.revocations.restoreUser(principal.name, principal.issuer, principal, why),
-      onCredentialRevoked: (id, why) => access.revocations.revokeCredential(id, 'identity-provider', why),
+      onCredentialRevoked: (id, why, by) => access.revocations.revokeCredential(id, by, why),
       secret: (reference) => reference,
       now: Date.now,
       log: logger,

@@ -101,8 +101,10 @@ export async function testIdentity(
         revoked.splice(revoked.indexOf(`user ${issuer} ${name}`), 1);
         await store.db.deleteFrom('revocations').where('id', '=', `${issuer} ${name}`).execute();
       },
-      onCredentialRevoked: async (id) => {
+      onCredentialRevoked: async (id, reason, by) => {
         revoked.push(`credential ${id}`);
+        const revokedBy = by === 'identity-provider' ? by : by.name;
+        await store.db.insertInto('revocations').values({ kind: 'credential', id, revoked_by: revokedBy, reason, at: now() }).execute();
       },
       secret: (reference) => reference,
       now,

@@ -1,4 +1,6 @@
 import { issuersOf, issuersOfRevoked } from '../../access/known-users.ts';
+import type { IdentityConfig } from '../../config/model.ts';
+import { GatewayError } from '../../errors.ts';
 import type { TokenPart } from '../../identity/model.ts';
 import type { Principal } from '../../policy/model.ts';
 import { recorded } from '../authorization.ts';
@@ -75,15 +77,21 @@ export const credentialRoutes: readonly Route[] = [
     access: 'token.revoke',
     own: true,
     body: object({ reason: reasonSchema }, ['reason']),
-    replies: done,
+    replies: {
+      200: {
+        description: 'done; `known` is false where no such token is on record: it is refused should anybody present it',
+        schema: object({ done: boolean, known: boolean }),
+      },
+    },
     async handle(call) {
       const id = call.params['id'] ?? '';
       const token = await call.services.tokens.get(id);
       if (token === null || !isHolder(call.principal, token)) call.must('token.revoke');
-      // One that this store does not know may still exist: tokens of the command line are in no store.
+      // One that this store does not know may still exist: tokens of the command line and of providers are in no store.
+      if (token === null && !isTokenId(id, call.services.config.identity)) throw noToken(id);
       await call.services.access.revocations.revokeCredential(id, call.principal, reasonOf(call));
       await recorded(call.services);
-      return json(200, { done: true });
+      return json(200, { done: true, known: token !== null });
     },
   },
   {
@@ -198,6 +206,27 @@ export const credentialRoutes: readonly Route[] = [
 
 function reasonOf(call: Call): string {
   return call.services.mask((call.body as { readonly reason?: string }).reason ?? '');
+}
+
+/** A provider names its tokens as it likes, but no two alike: what is shorter is somebody's mistake. */
+const SHORTEST_FOREIGN_ID = 16;
+
+/** Whether a token that is on no record may have the id: one of `token issue`, or one of a provider whose tokens are taken. */
+function isTokenId(id: string, { oidc }: IdentityConfig): boolean {
+  if (/^(login-)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) return true;
+  // The id of a service key.
+  if (/^[0-9a-f]{16}$/.test(id)) return false;
+  return oidc.some(({ tokens }) => tokens !== null) && (id.length >= SHORTEST_FOREIGN_ID || /@\d+$/.test(id));
+}
+
+function noToken(id: string): GatewayError {
+  return new GatewayError({
+    code: 'token_unknown',
+    source: 'client',
+    phase: 'decide',
+    publicMessage: `there is no token ${id}, and no token has such an id`,
+    hint: 'sluice tokens ls lists the ids; keys of services end with: sluice keys revoke',
+  });
 }
 
 function isHolder(principal: Principal, token: { readonly issuer: string; readonly subject: string }): boolean {

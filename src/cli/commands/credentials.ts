@@ -16,20 +16,27 @@ interface MadeKey {
 
 export const keysList: Command = {
   name: 'keys ls',
-  summary: 'Lists the keys of service accounts, with their last use.',
+  summary: 'Lists the keys of service accounts, with their state and last use.',
   usage: '[--json]',
   options: apiOptions,
   details: apiDetails,
   async run(args: Arguments, io: Io): Promise<ExitCode> {
     const { keys } = await apiOf(args, io).get<{ readonly keys: readonly ServiceKey[] }>('/api/v1/keys');
     const rows = keys.map((key) =>
-      [key.id, key.service, key.groups.join(','), timeOf(key.expiresAt), timeOf(key.lastUsedAt), key.createdBy, key.replacedBy ?? ''].map(
-        (cell) => visible(cell),
-      ),
+      [
+        key.id,
+        key.service,
+        key.state,
+        key.groups.join(','),
+        timeOf(key.expiresAt),
+        timeOf(key.lastUsedAt),
+        key.createdBy,
+        key.replacedBy ?? '',
+      ].map((cell) => visible(cell)),
     );
     if (args.flag('json')) for (const key of keys) io.out(`${JSON.stringify(key)}\n`);
     else if (rows.length === 0) io.err('there are no keys\n');
-    else io.out(columns([['ID', 'SERVICE', 'GROUPS', 'EXPIRES', 'LAST USED', 'MADE BY', 'REPLACED BY'], ...rows]));
+    else io.out(columns([['ID', 'SERVICE', 'STATE', 'GROUPS', 'EXPIRES', 'LAST USED', 'MADE BY', 'REPLACED BY'], ...rows]));
     return 0;
   },
 };
@@ -61,10 +68,10 @@ export const keysRotate: Command = {
   summary: 'Makes a new key in place of one, which goes on for a while. The key alone goes to stdout.',
   usage: 'ID [--overlap 1h] [--json]',
   options: { ...apiOptions, overlap: { type: 'string' } },
-  details: `  --overlap 1h    how long the old one goes on\n${apiDetails}`,
+  details: `  --overlap 1h    how long the old one goes on; 0s ends it at once, with what was made from it\n${apiDetails}`,
   positionals: one,
   async run(args: Arguments, io: Io): Promise<ExitCode> {
-    const overlapSeconds = durationOf('overlap', args.text('overlap') ?? '1h') / 1000;
+    const overlapSeconds = durationOf('overlap', args.text('overlap') ?? '1h', true) / 1000;
     showKey(await apiOf(args, io).post<MadeKey>(`/api/v1/keys/${wordOf(args)}/rotate`, { overlapSeconds }), args, io);
     return 0;
   },
@@ -73,7 +80,7 @@ export const keysRotate: Command = {
 export const keysRevoke: Command = revocation('keys revoke', 'Ends a key of a service account and the sessions that stand on it.', 'keys');
 export const tokensRevoke: Command = revocation(
   'tokens revoke',
-  'Takes a token or log-in back and ends the sessions that stand on it.',
+  'Takes a token or log-in back, by its id, and ends the sessions that stand on it.',
   'tokens',
 );
 
@@ -108,6 +115,36 @@ export const tokensList: Command = {
   },
 };
 
+interface Revocation {
+  readonly kind: 'user' | 'credential';
+  readonly id: string;
+  readonly by: string;
+  readonly reason: string;
+  readonly at: number;
+}
+
+export const revocationsList: Command = {
+  name: 'revocations ls',
+  summary: 'Lists what has been taken back and stays so: users, and tokens, log-ins and keys by their ids.',
+  usage: '[--json]',
+  options: apiOptions,
+  details: apiDetails,
+  async run(args: Arguments, io: Io): Promise<ExitCode> {
+    const { revocations } = await apiOf(args, io).get<{ readonly revocations: readonly Revocation[] }>('/api/v1/revocations');
+    const rows = revocations.map(({ kind, id, by, reason, at }) => [timeOf(at), kind, whatOf(kind, id), by, reason].map((c) => visible(c)));
+    if (args.flag('json')) for (const revocation of revocations) io.out(`${JSON.stringify(revocation)}\n`);
+    else if (rows.length === 0) io.err('nothing is revoked\n');
+    else io.out(columns([['SINCE', 'KIND', 'WHAT', 'BY', 'REASON'], ...rows]));
+    return 0;
+  },
+};
+
+/** The id of a user is the issuer and the name, with a space between. */
+function whatOf(kind: Revocation['kind'], id: string): string {
+  const space = id.indexOf(' ');
+  return kind === 'user' && space !== -1 ? `${id.slice(space + 1)} of ${id.slice(0, space)}` : id;
+}
+
 export const usersRevoke: Command = userChange('revoke', 'Ends everything that stands on a user, and lets them in no more.');
 export const usersRestore: Command = userChange('restore', 'Lets a user in again who had been revoked.');
 
@@ -120,8 +157,10 @@ function revocation(name: string, summary: string, kind: 'keys' | 'tokens'): Com
     details: `${reasonDetails}\n${apiDetails}`,
     positionals: one,
     async run(args: Arguments, io: Io): Promise<ExitCode> {
-      const done = await apiOf(args, io).post(`/api/v1/${kind}/${wordOf(args)}/revoke`, { reason: args.text('reason') ?? '' });
+      const path = `/api/v1/${kind}/${wordOf(args)}/revoke`;
+      const done = await apiOf(args, io).post<{ readonly known?: boolean }>(path, { reason: args.text('reason') ?? '' });
       io.out(args.flag('json') ? `${JSON.stringify(done)}\n` : 'revoked\n');
+      if (done.known === false) io.err('no such token is on record; whoever presents it is refused from now on\n');
       return 0;
     },
   };

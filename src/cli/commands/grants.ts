@@ -200,9 +200,9 @@ function stateOf(args: Arguments): string | undefined {
   return state;
 }
 
-/** Milliseconds. */
-export function durationOf(option: string, text: string): number {
-  const ms = parseDuration(text);
+/** Milliseconds. `zero`: none at all is taken too. */
+export function durationOf(option: string, text: string, zero = false): number {
+  const ms = zero && /^0+[smhd]$/.test(text) ? 0 : parseDuration(text);
   if (ms === null) throw new UsageError(`--${option} "${text}" is not a duration; write e.g. 90s, 15m, 8h or 30d`);
   return ms;
 }
