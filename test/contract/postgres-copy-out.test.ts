@@ -14,7 +14,7 @@ const setup = `
 create table vault (id int primary key, cvv text, pan text, holder text, brand text);
 insert into vault select i, '${CODE}' || i, '41111111111111' || 10 + i, 'holder ' || i, 'visa' from generate_series(1, 3) i;
 create table spare (id int, pan text, cvv text);
-create table notes (id int primary key, note text);
+create table notes (id int primary key, note text, meta jsonb);
 insert into notes values (1, 'open'), (2, 'shut');
 create function addcode(text) returns text language sql as $$ select 'added' $$;
 grant all on vault, spare, notes to app_rw;`;
@@ -46,6 +46,10 @@ const copies = [
   'update notes set note = v.pan from vault v where v.id = notes.id',
   "update notes set (id, note) = (select id, cvv || '' from vault where id = 1) where id = 1",
   'update vault set brand = cvv where id = 1',
+  // A subscript is stored as well.
+  "update notes set meta[(select cvv from vault where id = 1)] = '1' where id = 1",
+  'update notes set meta[(select cvv from vault where id = 1)] = to_jsonb(1 + 1) where id = 1',
+  "insert into notes (id, meta[(select cvv from vault where id = 1)]) values (9, '1')",
   'update vault set pan = cvv where id = 1',
   // The last digits of a card number's column are shown: this would show the first.
   "update vault set pan = '000000000000' || left(pan, 4) where id = 1",

@@ -42,6 +42,23 @@ const ROWS: &[&str] = &[
     "unnest",
 ];
 
+/// Functions that make as much as a number says.
+const SIZES: &[&str] = &[
+    "array_fill",
+    "format",
+    "generate_series",
+    "generate_subscripts",
+    "left",
+    "lpad",
+    "overlay",
+    "repeat",
+    "right",
+    "rpad",
+    "substr",
+    "substring",
+    "trim_array",
+];
+
 /// The columns that a condition names, by where they come from.
 #[derive(Default)]
 struct Mentioned {
@@ -87,22 +104,15 @@ impl Evaluator<'_> {
         }
     }
 
-    /// The arguments of functions in FROM: what they return is masked, how much of it is not. A stored value itself may be taken
-    /// apart, but for numbers that say how many rows to make.
+    /// Functions that make rows: what they return is masked, how many rows it is cannot be.
     pub fn rows_of(&mut self, functions: &Value, scope: &Scope<'_>) {
         if !self.touches || self.compares {
             return;
         }
         match functions {
             Value::List(items) => items.iter().for_each(|item| self.rows_of(item, scope)),
-            Value::Node(call) if call.kind == "FuncCall" => {
-                let counts = call.names("funcname").last().is_some_and(|name| name.starts_with("generate_"));
-                for argument in call.list("args") {
-                    if counts || argument.of_kind("ColumnRef").is_none() {
-                        self.number_of_rows(argument, scope);
-                    }
-                }
-            }
+            Value::Node(call) if call.kind == "FuncCall" && makes_sizes(functions) => self.number_of_rows(call.get("args"), scope),
+            Value::Node(call) if call.kind == "FuncCall" => {}
             Value::Node(node) => node.fields.iter().for_each(|(_, value)| self.rows_of(value, scope)),
             _ => {}
         }
@@ -246,6 +256,22 @@ impl Evaluator<'_> {
         } else {
             mentioned.free.push(owners.iter().map(|owner| std::rc::Rc::as_ptr(owner)).collect());
         }
+    }
+}
+
+/// Whether a value holds something that is as long as a number says, a slice of an array among them.
+fn makes_sizes(value: &Value) -> bool {
+    match value {
+        Value::List(items) => items.iter().any(makes_sizes),
+        Value::Node(node) => {
+            let sizes = match node.kind {
+                "FuncCall" => node.names("funcname").last().is_some_and(|name| SIZES.contains(name)),
+                "AIndices" => node.bool("is_slice"),
+                _ => false,
+            };
+            sizes || node.fields.iter().any(|(_, value)| makes_sizes(value))
+        }
+        _ => false,
     }
 }
 
