@@ -25,6 +25,11 @@ export interface StatementInfo {
   readonly tables: readonly TableUse[];
   /** Functions called, lower-cased as written (`schema.name` or `name`; a part with a dot in it is in double quotes), once each. */
   readonly functions: readonly string[];
+  /**
+   * Names `b` of `(a).b` that are no functions of PostgreSQL as far as the analysis knows (those are in `functions`): each is the
+   * call `b(a)` where there is such a function and no such field.
+   */
+  readonly fields: readonly string[];
   /** Other objects of DDL: `{ type: 'role'|'schema'|'function'|'database'|..., name }`. */
   readonly objects: readonly { readonly type: string; readonly name: string }[];
   /** False when an UPDATE or DELETE, at any level, has no WHERE clause, or a MERGE updates or deletes rows on no condition. */
@@ -81,6 +86,7 @@ function filled(sparse: SparseStatementInfo): StatementInfo {
     end: sparse.end,
     tables: sparse.tables ?? NONE,
     functions: sparse.functions ?? NONE,
+    fields: sparse.fields ?? NONE,
     objects: sparse.objects ?? NONE,
     hasWhere: sparse.hasWhere ?? true,
     settings: sparse.settings ?? NONE,
@@ -163,4 +169,9 @@ export interface LineageOfStatement {
   }[];
   /** The statement names no protected or unknown relation and calls no unknown function at all. Never for EXECUTE, FETCH, DO, CALL. */
   readonly clean: boolean;
+  /**
+   * It compares protected columns with what it makes up itself or with columns of other relations, or has them decide how many
+   * rows there are: the values could be told without being shown. Comparing with constants, parameters and other protected columns is not meant.
+   */
+  readonly compares?: true;
 }

@@ -63,6 +63,8 @@ export interface CatalogSnapshot {
   storedProtection(schema: string, name: string, column: string): Protection | null;
   /** Whether a function (lower case, as written) may be one that is not part of PostgreSQL. */
   isUserFunction(name: string): boolean;
+  /** Whether the server has a volatile function of that name (without schema) of its own that takes arguments. */
+  isVolatile(name: string): boolean;
 }
 
 const RELATIONS = `select c.oid, n.nspname, c.relname, c.relkind, a.attnum, a.attname,
@@ -82,6 +84,9 @@ join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('v', 'm') and n.nspname not in ('pg_catalog', 'information_schema')`;
 const INHERITS = 'select inhrelid, inhparent from pg_catalog.pg_inherits';
 const FUNCTIONS = `select distinct p.proname from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace where n.nspname not in ('pg_catalog', 'information_schema')`;
+/** Whoever calls these from SQL cannot give an argument of type internal. */
+const VOLATILE = `select distinct p.proname from pg_catalog.pg_proc p where p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace
+and p.provolatile = 'v' and p.pronargs > 0 and not 'internal'::pg_catalog.regtype = any (p.proargtypes)`;
 const OPERATORS = `select distinct o.oprname from pg_catalog.pg_operator o join pg_catalog.pg_namespace n on n.oid = o.oprnamespace where n.nspname <> 'pg_catalog'`;
 
 /** Statistics hold values of columns. */
@@ -189,14 +194,15 @@ export class Catalog {
 
   async #load(): Promise<CatalogSnapshot> {
     const satisfies = this.#wanted;
+    const names = (found: (string | null)[][]): string[] => found.map((row) => (row[0] ?? '').toLowerCase());
     // One after the other: the first that fails is the last that is asked.
     const rows = await this.#client.query(RELATIONS);
     const views = await this.#client.query(VIEWS);
     const inherits = await this.#client.query(INHERITS);
     const functions = await this.#client.query(FUNCTIONS);
     const operators = await this.#client.query(OPERATORS);
+    const volatile = names(await this.#client.query(VOLATILE));
     const relations = this.#relations(rows);
-    const names = (found: (string | null)[][]): string[] => found.map((row) => (row[0] ?? '').toLowerCase());
     const base = { userFunctions: names(functions), userOperators: names(operators) };
     this.#spread(relations, inherits, views, base);
     for (const relation of relations.values()) {
@@ -208,11 +214,12 @@ export class Catalog {
     // Nothing changed: then what was found out under the snapshot stays true, and is kept.
     this.#missing = [...this.#configured.keys()].filter((name) => ![...relations.values()].some((relation) => hasColumn(relation, name)));
     const digest = createHash('sha256')
-      .update(JSON.stringify([[...relations.values()], base]))
+      .update(JSON.stringify([[...relations.values()], base, volatile]))
       .digest('hex');
     if (digest === this.#digest && this.#current !== null) return this.#current;
     this.#digest = digest;
-    const snapshot = new Snapshot(++this.#version, compileCatalog(JSON.stringify(spec(relations, base))), relations, base.userFunctions);
+    const native = compileCatalog(JSON.stringify(spec(relations, base)));
+    const snapshot = new Snapshot(++this.#version, native, relations, base.userFunctions, volatile);
     const previous = this.#current;
     this.#current = snapshot;
     if (previous !== null) dropCatalog(previous.native);
@@ -339,9 +346,17 @@ class Snapshot implements CatalogSnapshot {
   readonly #byOid: ReadonlyMap<number, Relation>;
   readonly #byName = new Map<string, Relation[]>();
   readonly #userFunctions: ReadonlySet<string>;
+  readonly #volatile: ReadonlySet<string>;
 
-  constructor(version: number, native: number, byOid: ReadonlyMap<number, Relation>, userFunctions: readonly string[]) {
+  constructor(
+    version: number,
+    native: number,
+    byOid: ReadonlyMap<number, Relation>,
+    userFunctions: readonly string[],
+    volatile: readonly string[],
+  ) {
     this.#userFunctions = new Set(userFunctions);
+    this.#volatile = new Set(volatile);
     this.version = version;
     this.native = native;
     this.#byOid = byOid;
@@ -390,6 +405,10 @@ class Snapshot implements CatalogSnapshot {
     if (dot === -1) return this.#userFunctions.has(name);
     const schema = name.slice(0, dot);
     return schema !== 'pg_catalog' && schema !== 'information_schema';
+  }
+
+  isVolatile(name: string): boolean {
+    return this.#volatile.has(name);
   }
 
   #named(schema: string, name: string): Relation[] {

@@ -19,6 +19,7 @@ const snapshot = (version: number): CatalogSnapshot => ({
   protectedColumns: () => [],
   storedProtection: () => null,
   isUserFunction: () => false,
+  isVolatile: () => false,
 });
 const catalog = snapshot(1);
 

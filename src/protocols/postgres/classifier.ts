@@ -17,6 +17,8 @@ import { keepsPinned, settingFromView } from './settings.ts';
 export interface Classified {
   /** Who decided: another classifier may decide otherwise. */
   readonly by: Classifier;
+  /** The catalog that it was decided under: under another one protected data may be elsewhere. */
+  readonly version: number;
   readonly decision: Decision;
   readonly statements: readonly StatementInfo[];
   readonly action: string;
@@ -32,6 +34,7 @@ export interface Classified {
   readonly ddl: boolean;
   /** The text, where the lineage still has to be read from it; released texts cannot be analysed again. */
   readonly text: Buffer;
+  /** The catalog that `lineage` was read under, where it was. */
   lineageVersion: number;
   lineage: Lineage | null;
   /** Plans for the row descriptions seen so far. */
@@ -184,6 +187,7 @@ export class Classifier implements Forgetful {
         'unparsed',
         [],
         false,
+        catalog,
       );
     }
     const parts = analysis.statements.reduce((sum, one) => sum + 1 + one.tables.length + one.objects.length, 0);
@@ -195,9 +199,11 @@ export class Classifier implements Forgetful {
         `the text holds more than ${MAX_PARTS} statements and objects`,
         'send it in parts',
       );
-      return this.#classified(text, [], decision, 'too-large', [], true);
+      return this.#classified(text, [], decision, 'too-large', [], true, catalog);
     }
-    const statements = analysis.statements.map((statement) => withProtection(withNamedSetting(statement, text), catalog));
+    const statements = analysis.statements.map((statement) =>
+      withProtection(withCalledFields(withNamedSetting(statement, text), catalog), catalog),
+    );
     const pinned = pinnedViolation(statements);
     const action = statements.length === 1 ? (statements[0]?.kind ?? 'empty') : statements.length === 0 ? 'empty' : 'multiple';
     const operations = statements.map(operationOf);
@@ -230,28 +236,32 @@ export class Classifier implements Forgetful {
       );
     } else decision = decideOperations(this.#engine, this.#principal, this.#target, operations);
     let lineage = known;
-    const flows = statements.some((statement) => carrierOf(statement) !== null || mayCopyOut(statement, catalog));
+    // Whoever names no protected column compares none.
+    const flows = sensitive || statements.some((statement) => carrierOf(statement, catalog) !== null || mayCopyOut(statement, catalog));
     if (decision.kind !== 'deny' && flows) {
       lineage ??= JSON.parse(nativeLineage(catalog.native, text, 0, text.length)) as Lineage;
-      decision = this.#decideCarriers(statements, lineage) ?? this.#decideCopyOut(statements, lineage, catalog) ?? decision;
+      decision =
+        this.#decideCarriers(statements, lineage, catalog) ??
+        this.#decideCopyOut(statements, lineage, catalog) ??
+        this.#decideComparisons(lineage) ??
+        decision;
     }
-    const classified = this.#classified(text, statements, decision, action, objects, sensitive);
+    const classified = this.#classified(text, statements, decision, action, objects, sensitive, catalog);
     classified.lineage = lineage;
-    classified.lineageVersion = catalog.version;
     // What somebody's function does cannot be told.
     classified.settings ||= statements.some((statement) => statement.functions.some((name) => catalog.isUserFunction(name)));
     return classified;
   }
 
   /** Denies a statement that reads protected data and calls what could carry it past every mask. */
-  #decideCarriers(statements: readonly StatementInfo[], lineage: Lineage): Decision | null {
-    const carrier = statements.find((statement, i) => carrierOf(statement) !== null && lineage.statements[i]?.clean !== true);
+  #decideCarriers(statements: readonly StatementInfo[], lineage: Lineage, catalog: CatalogSnapshot): Decision | null {
+    const carrier = statements.find((statement, i) => carrierOf(statement, catalog) !== null && lineage.statements[i]?.clean !== true);
     if (carrier === undefined) return null;
     return deny(
       this.#engine,
       'sluice.carrier',
       'forbidden',
-      `${carrierOf(carrier)} could carry protected data to where no mask follows it`,
+      `${carrierOf(carrier, catalog)} could carry protected data to where no mask follows it`,
       'call it in a statement of its own that reads no protected table',
     );
   }
@@ -276,6 +286,18 @@ export class Classifier implements Forgetful {
     return null;
   }
 
+  /** Denies a statement that would tell protected values by the rows that it finds, where no mask can follow. */
+  #decideComparisons(lineage: Lineage): Decision | null {
+    if (!lineage.statements.some(({ compares }) => compares === true)) return null;
+    return deny(
+      this.#engine,
+      'sluice.comparison',
+      'forbidden',
+      'protected data is compared with other columns or decides how many rows there are, which would tell what it is',
+      'compare it with a constant, a parameter or a column that is protected as well',
+    );
+  }
+
   decide(statements: readonly StatementInfo[]): Decision {
     return decideStatements(this.#engine, this.#principal, this.#target, statements);
   }
@@ -287,6 +309,7 @@ export class Classifier implements Forgetful {
     action: string,
     objects: readonly ObjectRef[],
     sensitive: boolean,
+    { version }: CatalogSnapshot,
   ): Classified {
     const paths = objects.slice(0, 64).map((object) => `${jsonString(`${object.action} ${object.path}`)}`);
     let members = `"action":${jsonString(action)}`;
@@ -297,6 +320,7 @@ export class Classifier implements Forgetful {
       members += `,"policies":[${decision.policies.map(jsonString).join(',')}]`;
     return {
       by: this,
+      version,
       decision,
       statements,
       action,
@@ -306,7 +330,7 @@ export class Classifier implements Forgetful {
       settings: statements.some((statement) => SETTINGS.has(statement.kind) || statement.settings.length > 0 || statement.dynamicSettings),
       ddl: statements.some((statement) => DDL.has(statement.kind)),
       text,
-      lineageVersion: 0,
+      lineageVersion: version,
       lineage: null,
       plans: [],
     };
@@ -330,6 +354,12 @@ export function deny(
 function withProtection(statement: StatementInfo, catalog: CatalogSnapshot): StatementInfo {
   const touchesProtected = statement.tables.some(({ schema, name }) => catalog.protectedColumns(schema, name).length > 0);
   return { ...statement, touchesProtected };
+}
+
+/** The statement with the fields among its functions that this server has functions for. */
+function withCalledFields(statement: StatementInfo, catalog: CatalogSnapshot): StatementInfo {
+  const called = statement.fields.filter((name) => catalog.isUserFunction(name) || catalog.isVolatile(name));
+  return called.length === 0 ? statement : { ...statement, functions: [...new Set([...statement.functions, ...called])] };
 }
 
 /** The statement with its setting named, where the analysis alone takes the name for computed. */

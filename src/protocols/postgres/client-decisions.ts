@@ -7,8 +7,9 @@ import type { Portal, Statement } from './statements.ts';
 const BIND_AGAIN = 'bind it again: then approval is asked for';
 
 /**
- * What is decided on a client's messages, by the policies that are in force when they come: what was decided before, on a prepared
- * statement or a portal, is decided anew where others are in force by then.
+ * What is decided on a client's messages, by the policies and under the catalog that are in force when they come: what was decided
+ * before, on a prepared statement or a portal, is decided anew where others are in force by then. A view that was redefined may lead to
+ * protected data since, and a column may be protected.
  */
 export class ClientDecisions {
   readonly #state: SessionState;
@@ -19,7 +20,7 @@ export class ClientDecisions {
 
   /** The decision on a text, with what EXECUTE runs and what FETCH fetches from decided again. */
   onText(classified: Classified): Decision {
-    const decision = this.#decidedNow(classified);
+    const { decision } = this.#now(classified);
     if (decision.kind === 'deny') return decision;
     if (classified.action === 'fetch' || classified.action === 'multiple') return this.#fetched(classified) ?? decision;
     // CREATE TABLE AS EXECUTE is a statement of its own that runs one more.
@@ -40,14 +41,26 @@ export class ClientDecisions {
         'the prepared statement does not exist',
         'PREPARE it through the gateway first',
       );
-    const both = strictest(this.#decidedNow(prepared.classified), decision);
+    const both = strictest(this.current(prepared).decision, decision);
     if (both.kind === 'approve' && (runs.kind !== 'execute' || prepared.exact === null)) return this.prepareAnew();
     return both;
   }
 
-  /** Why a portal may not be executed any more; null: it may, and is as good as bound under the policies in force. */
+  /** A prepared statement as it is decided on now, which it is from now on. */
+  current(statement: Statement): Classified {
+    statement.classified = this.#now(statement.classified);
+    return statement.classified;
+  }
+
+  /** Whether what let a portal be executed still does: nothing that it was decided by has changed. */
+  stands(portal: Portal): boolean {
+    return portal.decidedBy === this.#state.classifier && portal.decidedUnder === this.#state.snapshot().version;
+  }
+
+  /** Why a portal may not be executed any more; null: it may, and is as good as bound under what is in force. */
   refusalOfPortal(portal: Portal): Refusal | null {
     const { classifier, services, principal, target } = this.#state;
+    portal.classified = this.#now(portal.classified);
     let decision = this.onText(portal.classified);
     if (decision.kind === 'approve' && portal.approvedBy.length > 0) {
       const executed = this.executed(portal.classified);
@@ -56,6 +69,7 @@ export class ClientDecisions {
     }
     if (decision.kind === 'allow') {
       portal.decidedBy = classifier;
+      portal.decidedUnder = this.#state.snapshot().version;
       return null;
     }
     return decision.kind === 'approve' ? { ...decision, hint: BIND_AGAIN } : decision;
@@ -75,23 +89,29 @@ export class ClientDecisions {
   /** Whether literals are covered: the values of EXECUTE as those of what it runs, and all that was not understood. */
   isSensitive(classified: Classified): boolean {
     if (classified.action === 'unparsed') return true;
-    if (classified.action !== 'execute') return classified.sensitive;
-    return this.#state.statements.get(classified.statements[0]?.name ?? '')?.classified.sensitive ?? true;
+    if (classified.action !== 'execute') return this.#now(classified).sensitive;
+    const prepared = this.executed(classified);
+    return prepared === null || this.current(prepared).sensitive;
   }
 
-  /** Its decision; by the policies in force, where others decided on it. */
-  #decidedNow(classified: Classified): Decision {
-    const { classifier } = this.#state;
-    if (classified.by === classifier) return classified.decision;
-    return classifier.classify(classified.text, 0, classified.text.length, this.#state.snapshot()).decision;
+  /** Itself; classified again, where it was by other policies or under another catalog. */
+  #now(classified: Classified): Classified {
+    const state = this.#state;
+    const { classifier } = state;
+    const snapshot = state.snapshot();
+    if (classified.by === classifier && classified.version === snapshot.version) return classified;
+    const found = classifier.classify(classified.text, 0, classified.text.length, snapshot);
+    // What was prepared or declared before may return, and its errors may quote, what it did not when it was.
+    if (state.readsClean && !classifier.lineage(found, snapshot).statements.every((statement) => statement.clean)) state.readsClean = false;
+    return found;
   }
 
   /** Why nothing may be fetched any more from a portal that a text names; null: it may, or there is no such portal. */
   #fetched({ statements }: Classified): Decision | null {
-    const { classifier, portals, services } = this.#state;
+    const { portals, services } = this.#state;
     for (const { kind, name } of statements) {
       const portal = kind === 'fetch' ? portals.get(name) : undefined;
-      if (portal === undefined || portal.decidedBy === classifier) continue;
+      if (portal === undefined || this.stands(portal)) continue;
       const refusal = this.refusalOfPortal(portal);
       if (refusal?.kind === 'approve')
         return deny(services.policy(), 'sluice.unsupported', 'unsupported', 'what it fetches from needs approval', BIND_AGAIN);

@@ -49,11 +49,10 @@ export class ClientRecord {
     return new PgOperation(seq, state.services.now(), true);
   }
 
-  /** The member with the bind values; empty when there are none. */
-  params(bind: BindMessage, bytes: Buffer, statement: Statement): string {
+  /** The member with the bind values; empty when there are none. With `cover`, none of them is shown. */
+  params(cover: boolean, bind: BindMessage, bytes: Buffer, { parameterTypes }: Statement): string {
     if (bind.values.length === 0) return '';
-    const { parameterTypes, classified } = statement;
-    const params = recordedParams(bind, bytes, parameterTypes, this.#masked, this.#state.limits.bindBytes, classified.sensitive);
+    const params = recordedParams(bind, bytes, parameterTypes, this.#masked, this.#state.limits.bindBytes, cover);
     return `,"params":${params}`;
   }
 

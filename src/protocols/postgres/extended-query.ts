@@ -14,7 +14,7 @@ import { denialResponse, deniedBind, deniedExecute, deniedParse, newNonce, refus
 import { heldBind, withExecuted } from './held-operation.ts';
 import { cstringEnd, describePortal, errorResponse, namedBy } from './messages.ts';
 import type { SessionState } from './session-state.ts';
-import { type Portal, type Statement, undescribed } from './statements.ts';
+import { type Portal, type Statement, undescribed, weightOf } from './statements.ts';
 
 /** The extended query protocol: statements are prepared, bound to values and executed by messages of their own. */
 export class ExtendedQuery {
@@ -60,7 +60,17 @@ export class ExtendedQuery {
     if (decision.kind === 'deny') {
       const nonce = newNonce();
       out.insert(deniedParse(name, nonce));
-      const tombstone: Statement = { name, classified, line: 0, exact: null, parameterTypes: [], pending: state.group, closed: true };
+      const weight = weightOf(classified, null);
+      const tombstone: Statement = {
+        name,
+        classified,
+        weight,
+        line: 0,
+        exact: null,
+        parameterTypes: [],
+        pending: state.group,
+        closed: true,
+      };
       // A refused Parse leaves a named statement as it was, and drops the unnamed one.
       if (name === '' && state.statements.set(tombstone) !== null) state.statements.settle(tombstone);
       this.#turn.expect({ kind: 'parse', op: this.#record.denied(decision, members), nonce, substitute: denialResponse(decision) });
@@ -73,6 +83,7 @@ export class ExtendedQuery {
     const statement: Statement = {
       name,
       classified,
+      weight: weightOf(classified, exact),
       line: op.seq,
       exact,
       copied,
@@ -100,21 +111,19 @@ export class ExtendedQuery {
       return false;
     }
     const decidedBy = state.classifier;
-    let decision = this.#decisions.onText(statement.classified);
+    const decidedUnder = state.snapshot().version;
+    const classified = this.#decisions.current(statement);
+    let decision = this.#decisions.onText(classified);
     const { exact } = statement;
     if (decision.kind === 'approve' && exact === null) decision = this.#decisions.prepareAnew();
-    const params = decision.kind === 'deny' ? '' : this.#record.params(bind, bytes, statement);
+    const params = decision.kind === 'deny' ? '' : this.#record.params(this.#decisions.isSensitive(classified), bind, bytes, statement);
     let members = `"kind":"bind","stmt":${statement.line}${params}`;
     let ruling: Ruling | null = null;
     if (decision.kind === 'approve' && exact !== null) {
       ruling = this.#turn.rule(decision, () => this.#heldBind(statement, exact, bind, bytes, params, members));
       if (ruling === null) return false;
       members += ruling.members;
-      if (
-        ruling.kind === 'allow' &&
-        ruling.budget !== null &&
-        !countsRows(statement.classified, this.#decisions.executed(statement.classified))
-      )
+      if (ruling.kind === 'allow' && ruling.budget !== null && !countsRows(classified, this.#decisions.executed(classified)))
         ruling = this.#approvals.rowsUnknown(decision);
     } else this.#approvals.withdraw();
     const refusal = refusalIn(decision, ruling, false);
@@ -129,9 +138,10 @@ export class ExtendedQuery {
     const portal: Portal = {
       name: bind.portal,
       statement,
-      classified: statement.classified,
+      classified,
       op,
       decidedBy,
+      decidedUnder,
       approvedBy: ruling?.kind === 'allow' ? ruling.approvedBy : [],
       executed: false,
       described: false,
@@ -174,7 +184,7 @@ export class ExtendedQuery {
       this.#turn.expect({ kind: 'execute', nonce, substitute: missing('34000', `portal "${name}" does not exist`) });
       return false;
     }
-    if (portal.decidedBy !== state.classifier) {
+    if (!this.#decisions.stands(portal)) {
       const refusal = this.#decisions.refusalOfPortal(portal);
       if (refusal !== null) return this.#denyExecute(portal, refusal, out);
     }

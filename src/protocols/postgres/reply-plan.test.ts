@@ -13,6 +13,7 @@ const catalog: CatalogSnapshot = {
   protectedColumns: () => [],
   storedProtection: () => null,
   isUserFunction: () => false,
+  isVolatile: () => false,
 };
 const column = (name: string, tableOid = 0, attnum = 0): DescribedColumn => ({ name, tableOid, attnum, type: 25, binary: false });
 const output = (protect: string | null, more: { direct?: boolean; star?: boolean } = {}): LineageOfStatement['outputs'][number] => ({

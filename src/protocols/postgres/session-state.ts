@@ -46,9 +46,7 @@ export class SessionState {
   readonly catalog: Catalog;
   readonly counts: Uint32Array;
   readonly replies = new ReplyQueue();
-  readonly statements = new NameTable<Statement>(
-    (statement) => 512 + statement.classified.text.length + (statement.exact?.text.length ?? 0),
-  );
+  readonly statements = new NameTable<Statement>((statement) => statement.weight);
   readonly portals = new NameTable<Portal>(() => 512);
   /** Sync groups are numbered: names changed in one are certain in another only when the server has answered. */
   group = 1;

@@ -14,7 +14,7 @@ import { heldQuery } from './held-operation.ts';
 import { budgetForm, inSteps } from './held-sync.ts';
 import type { PgOperation } from './operation.ts';
 import type { SessionState } from './session-state.ts';
-import { queryPortal, type Statement, type Undo } from './statements.ts';
+import { queryPortal, type Statement, type Undo, weightOf } from './statements.ts';
 
 /** The simple query protocol: Query, which holds a text of one statement or several, and FunctionCall, which is denied. */
 export class SimpleQuery {
@@ -97,11 +97,13 @@ export class SimpleQuery {
     if (only === undefined || !classified.barrier) return { statement: null, undo: null };
     if (only.kind === 'prepare') {
       const exact = decision.kind === 'approve' ? { text: Buffer.from(text), types: [] } : null;
-      const statement = { name: only.name, classified, line: 0, exact, parameterTypes: [], pending: group, closed: false };
+      const weight = weightOf(classified, exact);
+      const statement = { name: only.name, classified, weight, line: 0, exact, parameterTypes: [], pending: group, closed: false };
       return { statement, undo: this.#turn.set(statements.set(statement)) };
     }
     if (only.kind === 'deallocate' && only.name !== '') {
-      const tombstone = { name: only.name, classified, line: 0, exact: null, parameterTypes: [], pending: group, closed: true };
+      const weight = weightOf(classified, null);
+      const tombstone = { name: only.name, classified, weight, line: 0, exact: null, parameterTypes: [], pending: group, closed: true };
       return { statement: tombstone, undo: statements.set(tombstone) };
     }
     // DEALLOCATE ALL and DISCARD ALL: stale names only lead to the server's own error.

@@ -5,7 +5,10 @@ import type { ReplyPlan } from './reply-plan.ts';
 /** A prepared statement: what Parse gave, and what is known of its parameters. */
 export interface Statement {
   readonly name: string;
-  readonly classified: Classified;
+  /** As it was decided on last: see `ClientDecisions.current`. */
+  classified: Classified;
+  /** Bytes that it holds on to, which its name counts for. */
+  readonly weight: number;
   /** `seq` of the record line that holds its text. */
   readonly line: number;
   /** Text and parameter types as they were sent: kept where executions need approval, which is bound to them. */
@@ -23,9 +26,10 @@ export interface Statement {
 export interface Portal {
   readonly name: string;
   readonly statement: Statement | null;
-  readonly classified: Classified;
-  /** Whose decision lets it be executed: under other policies it is decided on again. */
+  classified: Classified;
+  /** Whose decision lets it be executed, and under which catalog: under other policies or another catalog it is decided on again. */
   decidedBy: Classifier;
+  decidedUnder: number;
   /** Groups that have approved it. */
   readonly approvedBy: readonly string[];
   /** The operation of its first Execute; later Executes of the same portal get their own. */
@@ -39,6 +43,10 @@ export interface Portal {
   pending: number;
   readonly closed: boolean;
 }
+
+/** What a statement of that text weighs. */
+export const weightOf = (classified: Classified, exact: Statement['exact']): number =>
+  512 + classified.text.length + (exact?.text.length ?? 0);
 
 /** Names below this are not worth a look at each of them. */
 const SWEEP = 256;
@@ -60,6 +68,7 @@ export function queryPortal(classified: Classified): Portal {
     statement: null,
     classified,
     decidedBy: classified.by,
+    decidedUnder: classified.version,
     approvedBy: [],
     op: null,
     executed: true,

@@ -48,6 +48,7 @@ fn statement_info(statement: &Statement<'_>) -> StatementInfo {
         unknown: kind == "other",
         tables: found.tables.into_items(),
         functions: found.functions.into_items(),
+        fields: found.fields.into_items(),
         objects: found.objects.into_items(),
         settings: found.settings,
     }

@@ -87,6 +87,8 @@ pub struct StatementInfo {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub objects: Vec<Object>,
     #[serde(skip_serializing_if = "is_set")]
     pub has_where: bool,

@@ -6,6 +6,7 @@ use std::hash::Hash;
 
 use super::model::{Mode, Object, Setting, TableUse};
 use super::{kinds, settings};
+use crate::builtins;
 use crate::tree::{Literal, Node, Value};
 
 /// Of `MergeMatchKind`.
@@ -34,6 +35,8 @@ pub struct Found {
     pub operators: Unique<String>,
     /// Last names of `a.b` and `(a).b`, which PostgreSQL can read as the function call `b(a)`.
     pub attributes: Unique<String>,
+    /// Those of them in `(a).b` that are no functions of PostgreSQL, as far as known here.
+    pub fields: Unique<String>,
 }
 
 /// A list without duplicates, in the order of first mention, that stays fast when a hostile text names a million things.
@@ -148,7 +151,14 @@ impl Walker {
             }
             "AIndirection" => {
                 for name in node.list("indirection").iter().filter_map(Value::name) {
-                    self.found.attributes.push(name.to_lowercase());
+                    let name = name.to_lowercase();
+                    // Of any value, not of rows alone: `('x').pg_read_file` reads a file.
+                    if builtins::is_function(&name) {
+                        self.found.functions.push(name.clone());
+                    } else {
+                        self.found.fields.push(name.clone());
+                    }
+                    self.found.attributes.push(name);
                 }
                 self.rest(node, mode, &[]);
             }
