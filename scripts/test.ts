@@ -2,11 +2,14 @@ import { globSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { root, runStep } from './steps.ts';
 
-/**
- * All tests, bounded: the Rust workspace, then node's own test runner, whose summary comes last.
- *   npm test [-- --long] [-- --only PATTERN]     PATTERN is a part of a file's path; it leaves the Rust tests out
- */
-const { values } = parseArgs({ options: { long: { type: 'boolean', default: false }, only: { type: 'string' } } });
+const USAGE = `usage: npm test [-- [--long] [--only PATTERN]]
+
+  --only PATTERN   the test files with PATTERN in their path alone, and no Rust tests
+  --long           also what runs for hours
+`;
+
+/** All tests, bounded: the Rust workspace, then node's own test runner, whose summary comes last. */
+const values = wanted();
 
 const patterns = ['src/**/*.test.ts', 'native/binding/*.test.ts', 'demo/*.test.ts', 'bench/**/*.test.ts', 'test/**/*.test.ts'];
 const files = globSync(patterns, { cwd: root, exclude: (path) => path === 'node_modules' })
@@ -37,3 +40,18 @@ if (files.length === 0) {
   passed = (await runStep({ name: `${files.length} test files`, run: [process.execPath, ...args], limit }, true)) && passed;
 }
 process.exitCode = passed ? 0 : 1;
+
+function wanted(): { readonly long: boolean; readonly only?: string } {
+  const options = { long: { type: 'boolean', default: false }, only: { type: 'string' }, help: { type: 'boolean', short: 'h' } } as const;
+  try {
+    const { values: given, positionals } = parseArgs({ options, allowPositionals: true });
+    const [word] = positionals;
+    if (word !== undefined) throw new Error(`name files with --only ${word}`);
+    if (given.help !== true) return given;
+    process.stdout.write(USAGE);
+    process.exit(0);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message.split(/\.\s|\n/)[0] : String(error)}\n${USAGE}`);
+    process.exit(2);
+  }
+}

@@ -263,7 +263,7 @@ function compareKept(chain, where) {
 const USAGE = `usage: verify-record.mjs PATH [--key FILE_OR_KEY] [--checkpoint FILE]... [--json]
 
   PATH                a segment, the directory of a chain, or a directory with chains in it
-  --key FILE_OR_KEY   the verifier key; default: keys/record.pub of the data directory
+  --key FILE_OR_KEY   the verifier key; default: keys/record.pub of the data directory; --keys is the same
   --checkpoint FILE   a checkpoint kept elsewhere, which the record must hold
   --json              the report as JSON
   --help              this text
@@ -299,8 +299,8 @@ function main(args) {
   }
   while (args.length > 0) {
     const arg = args.shift();
-    if ((arg === '--key' || arg === '--checkpoint') && args.length === 0) return wrongly(`${arg} needs a value`);
-    if (arg === '--key') key = args.shift();
+    if ((arg === '--key' || arg === '--keys' || arg === '--checkpoint') && args.length === 0) return wrongly(`${arg} needs a value`);
+    if (arg === '--key' || arg === '--keys') key = args.shift();
     else if (arg === '--checkpoint') {
       const file = args.shift();
       if (!existsSync(file)) return wrongly(`${file}: not found`);

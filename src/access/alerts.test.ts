@@ -128,6 +128,16 @@ test('the failure of a control raises an alert at once, and once a window', () =
   );
 });
 
+test('an alert about break-glass says for which account and why, and counts nothing', () => {
+  const { emit, raised, stream } = watch();
+  emit('grant', 201, { sid: '', detail: { event: 'break-glass', role: 'read-write', reason: 'the shop is down' } });
+  assert.deepEqual(
+    raised.map(({ message, lines }) => [message, lines]),
+    [['access as read-write was taken without approval: the shop is down', ['201']]],
+  );
+  assert.deepEqual(Object.keys(stream.find((event) => event.type === 'alert')?.detail ?? {}), ['rule', 'message', 'lines']);
+});
+
 test('a threshold of 0 turns a rule off', () => {
   const { emit, raised } = watch({ denials: 0, failedLogins: 0, hours: null });
   for (let i = 0; i < 50; i++) {

@@ -117,7 +117,7 @@ export class Alerts {
   #onEvent(event: LiveEvent): void {
     const { config } = this.#options;
     const about = { user: event.user, resource: event.resource, sid: event.sid };
-    const hit = { at: event.at, count: 1, line: `${event.sid}:${event.line}` };
+    const hit = { at: event.at, count: 1, line: event.sid === '' ? String(event.line) : `${event.sid}:${event.line}` };
     switch (event.type) {
       case 'denied':
         this.#count('denials', event.user, config.denials, hit, about);
@@ -164,7 +164,7 @@ export class Alerts {
             threshold: 0,
             windowSeconds: 0,
             lines: [hit.line],
-            message: 'access was taken without approval',
+            message: `access as ${String(event.detail['role'])} was taken without approval: ${String(event.detail['reason'])}`,
           });
         break;
       default:
@@ -230,7 +230,8 @@ export class Alerts {
       user,
       resource,
       line,
-      detail: { rule, message, count, threshold, windowSeconds, lines },
+      // What happens once has not been counted.
+      detail: { rule, message, ...(threshold === 0 ? {} : { count, threshold, windowSeconds }), lines },
     });
   }
 }

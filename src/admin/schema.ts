@@ -1,3 +1,5 @@
+import { formatDuration } from '../config/values.ts';
+
 /**
  * The part of JSON Schema (2020-12, as OpenAPI 3.1 uses it) that the API describes its bodies with, and the check of a value
  * against it. One description serves the documentation, the check of requests, and the tests of answers.
@@ -53,6 +55,12 @@ export const boolean: Schema = { type: 'boolean' };
 export const time: Schema = { type: 'integer', description: 'milliseconds since the epoch' };
 export const timeOrNull: Schema = { type: ['integer', 'null'], description: 'milliseconds since the epoch; null: never or not yet' };
 
+/** Seconds also as people write them. */
+function amount(at: string, value: number): string {
+  const words = formatDuration(value);
+  return /seconds$/i.test(at) && words !== `${value}s` ? `${value} (${words})` : String(value);
+}
+
 /** The first breach as `path: what`, or null when the value is as described. Never quotes the value: it may be a secret. */
 export function breach(schema: Schema, value: unknown, path = ''): string | null {
   const at = path === '' ? 'the body' : path;
@@ -63,8 +71,8 @@ export function breach(schema: Schema, value: unknown, path = ''): string | null
   if (schema.enum !== undefined && !schema.enum.some((one) => one === value)) return `${at}: is not one of ${schema.enum.join(', ')}`;
   if (typeof value === 'string') return textBreach(schema, value, at);
   if (typeof value === 'number') {
-    if (schema.minimum !== undefined && value < schema.minimum) return `${at}: is less than ${schema.minimum}`;
-    if (schema.maximum !== undefined && value > schema.maximum) return `${at}: is more than ${schema.maximum}`;
+    if (schema.minimum !== undefined && value < schema.minimum) return `${at}: is less than ${amount(at, schema.minimum)}`;
+    if (schema.maximum !== undefined && value > schema.maximum) return `${at}: is more than ${amount(at, schema.maximum)}`;
     return null;
   }
   if (Array.isArray(value)) {

@@ -56,7 +56,10 @@ export const grantSchema: Schema = object({
   votes: list(vote),
   createdAt: time,
   startsAt: timeOrNull,
-  expiresAt: timeOrNull,
+  expiresAt: {
+    ...timeOrNull,
+    description: 'milliseconds since the epoch; of a pending one when the request lapses, of others when it ends',
+  },
   lastUsedAt: timeOrNull,
   ended: { ...object({ by: string, issuer: string, reason: string, at: time }), type: ['object', 'null'] },
 });

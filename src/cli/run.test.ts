@@ -53,6 +53,9 @@ test('a wrong call exits 2 with the usage on stderr', async () => {
     assert.match(err.join(''), /usage: sluice c \[--a A\] WORD/);
     assert.deepEqual(out, []);
   }
+  const odd = io();
+  await runCommand(['c', 'w', '--nope'], [command('c')], odd.io);
+  assert.equal(odd.err.join(''), "sluice c: unknown option '--nope'\nusage: sluice c [--a A] WORD\n");
   const missing = io();
   await runCommand(['c', '--a', 'v'], [command('c')], missing.io);
   assert.match(missing.err.join(''), /^sluice c: WORD is missing\n/);

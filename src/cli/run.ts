@@ -31,7 +31,7 @@ export async function runCommand(argv: readonly string[], commands: readonly Com
     return await command.run(new Arguments(values, positionals), io);
   } catch (error) {
     if (error instanceof UsageError || isParseArgsError(error)) {
-      io.err(`sluice ${command.name}: ${error.message}\n${`usage: sluice ${command.name} ${command.usage}`.trimEnd()}\n`);
+      io.err(`sluice ${command.name}: ${messageOf(error)}\n${`usage: sluice ${command.name} ${command.usage}`.trimEnd()}\n`);
       return 2;
     }
     io.err(`${explain(error)}\n`);
@@ -106,6 +106,13 @@ function wordsOf(usage: string): string[] {
 function explain(error: unknown): string {
   if (error instanceof GatewayError) return error.hint === undefined ? error.publicMessage : `${error.publicMessage}\n${error.hint}`;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+/** Without Node's advice on how to pass an odd option as a word, which no command here takes. */
+function messageOf(error: Error): string {
+  if (error instanceof UsageError) return error.message;
+  const [first = ''] = error.message.split(/\.\s|\n/);
+  return first.charAt(0).toLowerCase() + first.slice(1).replace(/\.$/, '');
 }
 
 function isParseArgsError(error: unknown): error is Error {

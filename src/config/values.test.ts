@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { secret } from './secrets.ts';
-import { formatSize, nearest, parseAddress, parseDuration, parseSize } from './values.ts';
+import { formatDuration, formatSize, nearest, parseAddress, parseDuration, parseSize } from './values.ts';
 
 test('sizes', () => {
   for (const [text, bytes] of [
@@ -37,6 +37,10 @@ test('durations', () => {
   ] as const) {
     assert.equal(parseDuration(text), ms, text);
   }
+});
+
+test('durations are written as they can be read', () => {
+  for (const text of ['90s', '90m', '12h', '366d', '1s']) assert.equal(formatDuration((parseDuration(text) ?? 0) / 1000), text);
 });
 
 test('sizes are written as they can be read', () => {

@@ -19,6 +19,17 @@ export function parseDuration(text: string): number | null {
   return ms > 0 ? ms : null;
 }
 
+/** As a configuration writes it, in the largest unit that gives a whole number. */
+export function formatDuration(seconds: number): string {
+  for (const [unit, length] of [
+    ['d', 86_400],
+    ['h', 3_600],
+    ['m', 60],
+  ] as const)
+    if (seconds >= length && seconds % length === 0) return `${seconds / length}${unit}`;
+  return `${seconds}s`;
+}
+
 /** `host:port`, `[::1]:port`, and `host` alone when there is a default port; null when it is neither. */
 export function parseAddress(text: string, defaultPort?: number): { host: string; port: number } | null {
   const match = /^(?:\[([0-9A-Fa-f:.%]+)\]|([^\s:[\]/]+))(?::(\d{1,5}))?$/.exec(text);

@@ -19,6 +19,7 @@ export interface SearchQuery {
 }
 
 export interface SearchMatch {
+  /** '' of a request to the gateway's own API, whose `text` is the action. */
   readonly sid: string;
   readonly seq: number;
   readonly t: string;
@@ -48,7 +49,8 @@ export function* searchRecord(path: string, query: SearchQuery): Generator<Searc
       const session = sessions.get(line.sid);
       const text = textOf(line, statements);
       if (query.denied === true && line.type !== 'deny') continue;
-      if (query.principal !== undefined && session?.principal !== query.principal) continue;
+      const principal = session?.principal ?? nameOf(line['by']);
+      if (query.principal !== undefined && principal !== query.principal) continue;
       if (query.since !== undefined && line.t < query.since) continue;
       if (query.until !== undefined && line.t >= query.until) continue;
       if (query.object !== undefined && !touches(line['objects'], object)) continue;
@@ -57,7 +59,7 @@ export function* searchRecord(path: string, query: SearchQuery): Generator<Searc
         sid: line.sid,
         seq: line.seq,
         t: line.t,
-        principal: session?.principal ?? '',
+        principal,
         resource: session?.resource ?? '',
         denied: line.type === 'deny',
         text,
@@ -69,7 +71,12 @@ export function* searchRecord(path: string, query: SearchQuery): Generator<Searc
   }
 }
 
+function nameOf(by: unknown): string {
+  return typeof by === 'object' && by !== null && 'name' in by && typeof by.name === 'string' ? by.name : '';
+}
+
 function textOf(line: RecordLine, statements: Map<string, Map<unknown, string>>): string {
+  if (line['kind'] === 'api') return actionOf(line);
   const own = line['text'];
   if (typeof own !== 'string') return statements.get(line.sid)?.get(line['stmt']) ?? '';
   let known = statements.get(line.sid);
@@ -79,6 +86,12 @@ function textOf(line: RecordLine, statements: Map<string, Map<unknown, string>>)
   }
   known.set(line.seq, own);
   return own;
+}
+
+/** What was asked of the API: `grant.request payments`. */
+function actionOf(line: RecordLine): string {
+  const [object] = Array.isArray(line['objects']) ? line['objects'] : [];
+  return String(object ?? line['action'] ?? '');
 }
 
 function paramsOf(line: RecordLine): string {

@@ -119,6 +119,23 @@ describe('reading a record', () => {
     assert.deepEqual(seqs({ text: 'cards', principal: 'bob' }), []);
   });
 
+  test('what the API refused names who asked and what for', async () => {
+    const recorder = testRecorder(dir.path);
+    const by = '"by":{"name":"mallory","issuer":"gw-1"}';
+    recorder.append('deny', '', `"kind":"api","action":"grant.decide","objects":["grant.decide payments"],${by},"message":"no"`);
+    recorder.append('deny', '', `"kind":"api","action":"key.manage","objects":[],"by":{"name":"eve"},"message":"no"`);
+    await recorder.close();
+    const found = [...searchRecord(dir.path, { denied: true })].filter(({ sid }) => sid === '');
+    assert.deepEqual(
+      found.map(({ principal, text }) => [principal, text]),
+      [
+        ['mallory', 'grant.decide payments'],
+        ['eve', 'key.manage'],
+      ],
+    );
+    assert.equal([...searchRecord(dir.path, { denied: true, principal: 'eve' })].length, 1);
+  });
+
   test('an object is found whether it was written with its schema or without', async () => {
     const recorder = testRecorder(dir.path);
     const names = ['cards', 'public.cards', 'audit.cards', 'discards', 'public."a.b"', 'my table', 'role:cards'];

@@ -17,7 +17,7 @@ const program = ['--disable-warning=ExperimentalWarning', join(root, 'src', 'cli
 let stage: ApiStage;
 const homes: string[] = [];
 before(async () => {
-  stage = await startApiStage();
+  stage = await startApiStage({ sections: { access: { grants: { break_glass_groups: ['oncall'] } } } });
   stage.provider.accounts.set('sub-ada', { name: 'ada', groups: ['analysts'] });
   stage.provider.accounts.set('sub-dana', { name: 'dana', groups: ['dba', 'developers'] });
 });
@@ -170,6 +170,27 @@ test('a request waits for the decision of somebody else: 0 when it is yes, 3 whe
   assert.equal(late.code, 4, late.err);
   const listed = await run(home, ['grants', 'ls', '--json', '--state', 'pending'], as('carl', 'developers'));
   assert.equal((JSON.parse(listed.out) as { ticket: string }).ticket, 'OPS-12');
+});
+
+test('a break-glass grant says how many have confirmed it; one that waits has no end yet', async () => {
+  const home = newHome();
+  const ask = ['request', 'payments', '--role', 'read-write', '--reason', 'a fix', '--json'];
+  const taken = await run(home, [...ask, '--for', '30m', '--break-glass'], as('lena', 'oncall', 'developers'));
+  assert.equal(taken.code, 0, taken.err);
+  const { id } = JSON.parse(taken.out) as { id: string };
+  const state = async () => /^state +(.*)$/m.exec((await run(home, ['grants', 'show', id], as('root', 'admins'))).out)?.[1];
+  assert.equal(await state(), 'active, break-glass, not confirmed yet (0 of 2)');
+  const first = await run(home, ['grants', 'approve', id], as('dana', 'dba'));
+  assert.match(first.out, / {2}active, break-glass, not confirmed yet \(1 of 2\), until /);
+  await run(home, ['grants', 'approve', id], as('dave', 'dba'));
+  assert.equal(await state(), 'active, break-glass, confirmed');
+  await run(home, [...ask, '--for', '90m'], as('max', 'developers'));
+  const listed = await run(home, ['grants', 'ls', '--user', 'max'], as('max', 'developers'));
+  assert.match(listed.out, /^\S+ +pending +max +payments\+read-write +90m +a fix/m);
+  const long = await run(home, [...ask, '--for', '40d'], as('max', 'developers'));
+  assert.match(long.err, /^a grant lasts \d+[dh] at the most$/m);
+  const years = await run(home, ['keys', 'create', '--service', 'x', '--ttl', '400d'], as('root', 'admins'));
+  assert.match(years.err, /ttlSeconds: is more than 31622400 \(366d\)/);
 });
 
 test('who ended a grant and why is not who approved it and why', async () => {

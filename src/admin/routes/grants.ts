@@ -1,4 +1,5 @@
 import type { Grant, GrantState, Grants } from '../../access/model.ts';
+import { formatDuration } from '../../config/values.ts';
 import type { Principal } from '../../policy/model.ts';
 import { recorded } from '../authorization.ts';
 import { mustBePerson, refuse, refuseOwn } from '../errors.ts';
@@ -57,7 +58,7 @@ export const grantRoutes: readonly Route[] = [
       if (!resource.accounts.has(wanted.role))
         throw refuse('request_invalid', `the roles of ${resource.name} are ${[...resource.accounts.keys()].join(', ')}`);
       const most = config.access.grants.maxSeconds;
-      if (wanted.seconds > most) throw refuse('request_invalid', `a grant lasts ${most} s at the most`);
+      if (wanted.seconds > most) throw refuse('request_invalid', `a grant lasts ${formatDuration(most)} at the most`);
       call.mustRequest(resource.name, { role: wanted.role, seconds: wanted.seconds, breakGlass: wanted.breakGlass ?? false });
       const grant = await access.grants.request(call.principal, {
         resource: resource.name,

@@ -168,7 +168,8 @@ function textOf(report: Report): string {
   lines.push(['action', report.action]);
   for (const object of report.objects) lines.push(['object', object]);
   for (const { name, how } of report.masked) lines.push(['masked', `${name}: ${how}`]);
-  if (report.decision !== 'deny' && report.masked.length === 0) lines.push(['masked', 'only what patterns find']);
+  if (report.decision !== 'deny' && report.masked.length === 0)
+    lines.push(['masked', report.notes.length === 0 ? 'only what patterns find' : 'what patterns find, and what the notes leave open']);
   for (const note of report.notes) lines.push(['note', note]);
   return lines.map(([word, text]) => `${word.padEnd(9)} ${visible(text)}\n`).join('');
 }

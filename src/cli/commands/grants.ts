@@ -1,5 +1,6 @@
 import type { Grant } from '../../access/model.ts';
-import { parseDuration } from '../../config/values.ts';
+import { awaitsVotes } from '../../access/votes.ts';
+import { formatDuration, parseDuration } from '../../config/values.ts';
 import { type ApiClient, apiDetails, apiOf, apiOptions } from '../api-client.ts';
 import { type Arguments, type Command, type ExitCode, type Io, UsageError } from '../command.ts';
 import { columns, visible } from '../terminal.ts';
@@ -67,11 +68,11 @@ export const grantsList: Command = {
   options: { ...apiOptions, state: { type: 'string' }, user: { type: 'string' } },
   details: [`  --state S       ${states.join(', ')}`, '  --user U        of one user', apiDetails].join('\n'),
   async run(args: Arguments, io: Io): Promise<ExitCode> {
-    const query = { state: stateOf(args), user: args.text('user'), limit: String(MOST_LISTED) };
+    const query = { state: wantedState(args), user: args.text('user'), limit: String(MOST_LISTED) };
     const { grants } = await apiOf(args, io).get<{ readonly grants: readonly Grant[] }>('/api/v1/grants', query);
     if (args.flag('json')) for (const grant of grants) io.out(`${JSON.stringify(grant)}\n`);
     else if (grants.length === 0) io.err('there are no grants\n');
-    else io.out(columns([['ID', 'STATE', 'WHO', 'ROLE', 'UNTIL', 'LAST USED', 'TICKET', 'REASON'], ...grants.map(row)]));
+    else io.out(columns([['ID', 'STATE', 'WHO', 'ROLE', 'FOR', 'UNTIL', 'LAST USED', 'TICKET', 'REASON'], ...grants.map(row)]));
     sayIfCut(grants.length, io);
     return 0;
   },
@@ -146,11 +147,11 @@ function end(grant: Grant, args: Arguments, io: Io): ExitCode {
 function say(grant: Grant, args: Arguments, io: Io): void {
   if (args.flag('json')) io.out(`${JSON.stringify(grant)}\n`);
   else {
-    const last = grant.votes.at(-1);
+    const last = grant.state === 'pending' || grant.breakGlass ? undefined : grant.votes.at(-1);
     const who = grant.ended ?? (last === undefined ? null : { by: last.approver, reason: last.reason });
     const by = who === null ? '' : ` by ${who.by}${who.reason === '' ? '' : `: ${who.reason}`}`;
     const until = grant.state === 'active' ? `, until ${timeOf(grant.expiresAt)}` : '';
-    io.out(`${visible(`${grant.id}  ${grant.state}${by}${until}  ${grant.resource}+${grant.role} for ${grant.user.name}`)}\n`);
+    io.out(`${visible(`${grant.id}  ${stateOf(grant)}${by}${until}  ${grant.resource}+${grant.role} for ${grant.user.name}`)}\n`);
   }
 }
 
@@ -159,16 +160,16 @@ function show(grant: Grant, io: Io): void {
   const asked = approvers.map(({ group, needed }) => (needed > 1 ? `${group} (${needed})` : group)).join(', ');
   const lines: string[][] = [
     ['grant', grant.id],
-    ['state', grant.breakGlass ? `${grant.state}, break-glass` : grant.state],
+    ['state', stateOf(grant)],
     ['who', `${user.name} (${user.subject} of ${user.issuer})`],
     ['role', `${grant.resource}+${grant.role}`],
-    ['for', `${grant.seconds} s`],
+    ['for', formatDuration(grant.seconds)],
     ['why', grant.reason],
     ['ticket', grant.ticket === '' ? '(none)' : grant.ticket],
-    [grant.breakGlass ? 'confirmed by' : 'asked are', asked === '' ? 'nobody: policy allows it at once' : asked],
+    [grant.breakGlass ? 'to confirm' : 'asked are', asked === '' ? 'nobody: policy allows it at once' : asked],
     ['asked at', timeOf(grant.createdAt)],
     ...(grant.startsAt === null ? [] : [['from', timeOf(grant.startsAt)]]),
-    [grant.state === 'pending' ? 'lapses' : 'until', timeOf(grant.expiresAt)],
+    [grant.state === 'pending' ? 'request lapses' : 'until', timeOf(grant.expiresAt)],
     ['last used', grant.lastUsedAt === null ? 'never' : timeOf(grant.lastUsedAt)],
   ];
   io.out(columns(lines.map((cells) => cells.map((cell) => visible(cell)))));
@@ -183,18 +184,35 @@ function show(grant: Grant, io: Io): void {
 function row(grant: Grant): string[] {
   return [
     grant.id,
-    grant.breakGlass ? `${grant.state}, break-glass` : grant.state,
+    stateOf(grant),
     grant.user.name,
     `${grant.resource}+${grant.role}`,
-    timeOf(grant.expiresAt),
+    formatDuration(grant.seconds),
+    // It begins with the approval: until then it has no end.
+    grant.state === 'pending' ? '' : timeOf(grant.expiresAt),
     timeOf(grant.lastUsedAt),
     grant.ticket,
     grant.reason,
   ].map((cell) => visible(cell));
 }
 
+/** With how many have voted for it, while others still have to. */
+function stateOf(grant: Grant): string {
+  const { state, approvers, votes, breakGlass } = grant;
+  const yes = votes.filter(({ decision }) => decision === 'approve');
+  const progress = approvers
+    .map(({ group, needed }) => {
+      const so = `${Math.min(needed, yes.filter(({ groups }) => groups.includes(group)).length)} of ${needed}`;
+      return approvers.length === 1 ? so : `${so} of ${group}`;
+    })
+    .join(', ');
+  if (!breakGlass) return state === 'pending' && yes.length > 0 ? `${state} (${progress})` : state;
+  if (awaitsVotes(grant, votes)) return `${state}, break-glass, not confirmed yet (${progress})`;
+  return `${state}, break-glass, ${votes.some(({ decision }) => decision === 'deny') ? 'denied' : 'confirmed'}`;
+}
+
 /** Throws UsageError. */
-function stateOf(args: Arguments): string | undefined {
+function wantedState(args: Arguments): string | undefined {
   const state = args.text('state');
   if (state !== undefined && !(states as readonly string[]).includes(state)) throw new UsageError(`--state is one of ${states.join(', ')}`);
   return state;

@@ -26,7 +26,8 @@ function finding(name: string, summary: string, query: (args: Arguments) => Sear
       for (const match of searchRecord(record, query(args))) {
         print.one(match, () => {
           const outcome = match.denied ? `DENIED (${match.message})  ` : '';
-          return `${match.t}  ${match.sid}  ${visible(`${match.principal}@${match.resource}  ${outcome}${match.text}`)}\n`;
+          const who = match.sid === '' ? `${match.principal} at the API` : `${match.principal}@${match.resource}`;
+          return `${match.t}  ${match.sid === '' ? '-' : match.sid}  ${visible(`${who}  ${outcome}${match.text}`)}\n`;
         });
       }
     },

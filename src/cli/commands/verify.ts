@@ -10,11 +10,17 @@ export const verify: Command = {
   name: 'verify',
   summary: 'Verifies a record: one segment, one chain, or everything below a directory.',
   usage: 'DIR|FILE [--keys FILE] [--checkpoint FILE]... [--json], or --config FILE in place of DIR|FILE',
-  options: { ...configOption, keys: { type: 'string' }, checkpoint: { type: 'string', multiple: true }, json: { type: 'boolean' } },
+  options: {
+    ...configOption,
+    keys: { type: 'string' },
+    key: { type: 'string' },
+    checkpoint: { type: 'string', multiple: true },
+    json: { type: 'boolean' },
+  },
   details: [
     '  --config FILE       the configuration file (sluice.yaml) of the gateway whose record it is, as it lies in its data directory',
     '  --keys FILE         verifier keys, one a line; default: keys/record.pub of the data directory;',
-    '                      for a record that was copied elsewhere name it, best a copy kept apart from the gateway',
+    '                      for a record that was copied elsewhere name it, best a copy kept apart from the gateway; --key is the same',
     '  --checkpoint FILE   a checkpoint kept elsewhere that the record must hold; shows that its end was not cut off',
     '  --json              the report as JSON',
     '',
@@ -22,7 +28,7 @@ export const verify: Command = {
   ].join('\n'),
   positionals: { min: 0, max: 1 },
   async run(args: Arguments, io: Io): Promise<ExitCode> {
-    const keys = args.text('keys');
+    const keys = args.text('keys') ?? args.text('key');
     const report = verifyRecord(placeOf(args, io), {
       ...(keys === undefined ? {} : { keys: read(keys) }),
       known: args.list('checkpoint').map(read),
