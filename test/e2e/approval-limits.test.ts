@@ -4,7 +4,17 @@ import { MAX_PENDING_GRANTS, MAX_UNCONFIRMED } from '../../src/access/grant-limi
 import { SERVICE_KEY_ISSUER } from '../../src/identity/service-keys.ts';
 import type { Principal } from '../../src/policy/model.ts';
 import type { Store } from '../../src/store/model.ts';
-import { dataDirectory, gatewayOver, person, question, refusedWith, TestClock, type TestGateway, testStore } from '../support/control.ts';
+import {
+  dataDirectory,
+  gatewayOver,
+  openSession,
+  person,
+  question,
+  refusedWith,
+  TestClock,
+  type TestGateway,
+  testStore,
+} from '../support/control.ts';
 
 /** What holds below the API as well: who decides, and how much one person may ask for. */
 
@@ -74,6 +84,103 @@ test('so many requests of one person wait at once, also when all come at once', 
   await grants.request(flood, wanted);
   await assert.rejects(grants.request(flood, wanted), refusedWith('grant_too_many'));
 });
+
+test('with tokens of several gateways nobody is several persons', async () => {
+  const { grants } = gateway.access;
+  const at = (issuer: string): Principal => ({ ...person('nils', ['oncall'], issuer), subject: 'nils' });
+  for (let i = 0; i < MAX_PENDING_GRANTS; i++) await grants.request(at(`gw-${i % 3}`), wanted);
+  await assert.rejects(grants.request(at('gw-9'), wanted), refusedWith('grant_too_many'));
+  await grants.request(at('gw-1'), { ...wanted, breakGlass: true });
+  await assert.rejects(grants.request(at('gw-2'), { ...wanted, breakGlass: true }), refusedWith('grant_unconfirmed'));
+});
+
+test('halves of characters in a reason do not stop what they explain, and what was stopped is finished when it is asked for again', async () => {
+  const { grants, revocations } = gateway.access;
+  const odd = person('odd');
+  const { id } = await grants.request(odd, { ...wanted, reason: 'a\ud800' });
+  assert.equal((await grants.get(id))?.reason, 'a\ufffd');
+  // As if whoever revoked the user had come no further.
+  await store.db
+    .insertInto('revocations')
+    .values({ kind: 'user', id: 'idp odd', revoked_by: 'bob', reason: '', at: clock.now() })
+    .execute();
+  await revocations.revokeUser('odd', 'idp', bob, `${'x'.repeat(999)}\u{1f600}`);
+  const ended = await grants.get(id);
+  assert.deepEqual([ended?.state, ended?.ended?.reason.at(-1)], ['revoked', '\ufffd']);
+  const other = await grants.request(person('other'), wanted);
+  assert.equal((await grants.decide(other.id, bob, 'deny', '\udc00')).votes[0]?.reason, '\ufffd');
+});
+
+test('a look at the store that is older than an approval does not end what stands on it', async () => {
+  const gate = new Gate();
+  const slow = await gatewayOver(gate.over(store), { name: 'gw-slow', clock });
+  const ada = person('ada');
+  const { id } = await slow.access.grants.request(ada, { ...wanted, role: 'read-write' });
+  gate.hold();
+  await store.notify('grants', '');
+  await gate.held;
+  const deciding = slow.access.grants.decide(id, bob, 'approve', '');
+  await slow.event(({ detail }) => detail['event'] === 'vote' && detail['id'] === id);
+  await new Promise((resolve) => setImmediate(resolve));
+  const session = openSession('s-slow', ada, [id]);
+  const forget = slow.live.add(session);
+  gate.open();
+  assert.equal((await deciding).state, 'active');
+  assert.equal(await Promise.race([session.ended, new Promise((resolve) => setImmediate(() => resolve('goes on')))]), 'goes on');
+  assert.deepEqual(
+    slow.access.grants.groupsOf(ada).map(({ grant }) => grant),
+    [id],
+  );
+  forget();
+  await slow.access.close();
+});
+
+/** Keeps back what the store answered when asked for all grants in force, until it is opened. */
+class Gate {
+  held: Promise<void> = Promise.resolve();
+  open = (): void => {};
+  #opened: Promise<void> | null = null;
+  #onHeld = (): void => {};
+
+  hold(): void {
+    this.#opened = new Promise((resolve) => {
+      this.open = resolve;
+    });
+    this.held = new Promise((resolve) => {
+      this.#onHeld = resolve;
+    });
+  }
+
+  over(store: Store): Store {
+    const asked = new WeakSet<object>();
+    const db = store.db.withPlugin({
+      transformQuery: ({ node, queryId }) => {
+        if (
+          node.kind === 'SelectQueryNode' &&
+          JSON.stringify(node.from ?? '').includes('"grants"') &&
+          JSON.stringify(node).includes('"active"')
+        )
+          asked.add(queryId);
+        return node;
+      },
+      transformResult: async ({ result, queryId }) => {
+        const opened = this.#opened;
+        if (!asked.has(queryId) || opened === null) return result;
+        this.#opened = null;
+        this.#onHeld();
+        await opened;
+        return result;
+      },
+    });
+    return new Proxy(store, {
+      get: (target, name) => {
+        if (name === 'db') return db;
+        const value: unknown = Reflect.get(target, name, target);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    });
+  }
+}
 
 test('break-glass waits for the confirmation of what was taken before', async () => {
   const { grants } = gateway.access;
