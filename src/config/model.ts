@@ -166,6 +166,8 @@ export interface Resource {
   readonly accounts: ReadonlyMap<string, Account>;
   /** `schema.table.column` -> class of data. */
   readonly protect: ReadonlyMap<string, ProtectClass>;
+  /** What becomes of statements that return values computed from protected columns: masked whole, or denied. Absent: `mask`. */
+  readonly computed?: 'mask' | 'deny';
 }
 
 /** pan: keeps the last digits; sad (CVV, PIN, track): whole, never revealed; others: whole. */

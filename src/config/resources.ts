@@ -50,7 +50,7 @@ function readResource(place: Place, context: ReadingContext): Resource {
   if (tls === 'disable' && host !== '' && !isLoopback(host)) context.warn(f.tls, 'traffic to the resource is in the clear');
   if (tls === 'require') context.warn(f.tls, "the resource's certificate is not verified");
   const ca = readCertificates(f.ca, context);
-  const protect = f.protect.fields(['columns']);
+  const protect = f.protect.fields(['columns', 'computed']);
   return {
     name,
     kind,
@@ -61,6 +61,7 @@ function readResource(place: Place, context: ReadingContext): Resource {
     ca,
     accounts: readAccounts(f.accounts, context),
     protect: readColumns(protect.columns),
+    computed: protect.computed.oneOf(['mask', 'deny'], 'mask'),
   };
 }
 

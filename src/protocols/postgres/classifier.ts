@@ -70,6 +70,7 @@ export class Classifier implements Forgetful {
   readonly #target: Target;
   readonly #pool: MaskPool | null;
   readonly #mask: (text: string) => string;
+  readonly #denyComputed: boolean;
   readonly #byShape = new Map<number, Classified>();
   readonly #byText = new Map<string, Classified>();
   #catalogVersion = 0;
@@ -77,9 +78,17 @@ export class Classifier implements Forgetful {
   /** Counts for metrics and benches. */
   readonly counters = { shapeHits: 0, textHits: 0, misses: 0 };
 
-  /** @param pool for long texts; null keeps them on the event loop. @param mask covers card data in a text, same length. */
-  constructor(engine: PolicyEngine, principal: Principal, target: Target, pool: MaskPool | null, mask: (text: string) => string) {
+  /** @param pool for long texts; null keeps them on the event loop. @param mask covers card data in a text, same length. @param denyComputed outputs computed from protected columns are denied and not masked. */
+  constructor(
+    engine: PolicyEngine,
+    principal: Principal,
+    target: Target,
+    pool: MaskPool | null,
+    mask: (text: string) => string,
+    denyComputed = false,
+  ) {
     this.#engine = engine;
+    this.#denyComputed = denyComputed;
     this.#pool = pool;
     this.#mask = mask;
     this.#principal = principal;
@@ -244,6 +253,7 @@ export class Classifier implements Forgetful {
         this.#decideCarriers(statements, lineage, catalog) ??
         this.#decideCopyOut(statements, lineage, catalog) ??
         this.#decideComparisons(lineage) ??
+        this.#decideComputed(lineage) ??
         decision;
     }
     const classified = this.#classified(text, statements, decision, action, objects, sensitive, catalog);
@@ -284,6 +294,20 @@ export class Classifier implements Forgetful {
       );
     }
     return null;
+  }
+
+  /** Where it is so configured, denies what returns computed values: their length, or whether they are NULL, can say what they are made from. */
+  #decideComputed(lineage: Lineage): Decision | null {
+    const computed = (output: LineageOfStatement['outputs'][number]): boolean => output.protect !== null && !output.direct && !output.star;
+    const found = this.#denyComputed ? lineage.statements.flatMap(({ outputs }) => outputs).find(computed) : undefined;
+    if (found === undefined) return null;
+    return deny(
+      this.#engine,
+      'sluice.computed',
+      'forbidden',
+      this.#mask(`column "${found.name}" is computed from protected data`),
+      'select the column itself, or leave it out',
+    );
   }
 
   /** Denies a statement that would tell protected values by the rows that it finds, where no mask can follow. */

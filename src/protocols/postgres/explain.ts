@@ -26,7 +26,14 @@ export async function explainStatement(request: ExplainRequest): Promise<Explana
   const catalog = await catalogOf(request, text, notes);
   try {
     const snapshot = await catalog.fresh();
-    const classifier = new Classifier(request.policy, request.principal, request.target, null, (words) => words);
+    const classifier = new Classifier(
+      request.policy,
+      request.principal,
+      request.target,
+      null,
+      (words) => words,
+      request.resource.computed === 'deny',
+    );
     const classified = classifier.classify(text, 0, text.length, snapshot);
     const objects = classified.statements.flatMap((statement) => operationOf(statement).objects);
     if (classified.statements.some((statement) => ['execute', 'fetch'].includes(statement.kind)))

@@ -63,7 +63,7 @@ export class ResourcePool {
       this.#scopes.set(key, known);
       return known;
     }
-    const classifier = new Classifier(engine, principal, target, this.#pool, this.#mask);
+    const classifier = new Classifier(engine, principal, target, this.#pool, this.#mask, this.resource.computed === 'deny');
     this.#scopes.set(key, classifier);
     if (this.#scopes.size > MAX_SCOPES) {
       const [oldest] = this.#scopes;
