@@ -128,6 +128,18 @@ test('a text that the store cannot take is refused, not a failure of the gateway
   assert.equal((await stage.call('POST', '/api/v1/users/revoke', { token: root, json: body })).status, 400);
 });
 
+test('half of a character in a reason leaves no revocation half done', async () => {
+  const json = { resource: 'payments', role: 'read-write', seconds: 60, reason: 'task' };
+  const grant = (await stage.call('POST', '/api/v1/grants', { token: stage.token('sue'), json })).body as { id: string };
+  const root = stage.token('root', ['admins']);
+  const raw = '{"name":"sue","reason":"left \\ud800"}';
+  const revoked = await stage.call('POST', '/api/v1/users/revoke', { token: root, raw, headers: { 'content-type': 'application/json' } });
+  assert.deepEqual([revoked.status, revoked.body], [200, { done: true, name: 'sue', issuers: ['gw-1'] }], revoked.text);
+  const ended = await stage.access.grants.get(grant.id);
+  assert.deepEqual([ended?.state, ended?.ended?.reason], ['revoked', 'left \ufffd']);
+  assert.equal((await stage.access.revocations.list()).find(({ id }) => id === 'gw-1 sue')?.reason, 'left \ufffd');
+});
+
 test('a stream that stands on a grant ends with it', async () => {
   const carl = stage.token('carl');
   const wanted = { resource: 'payments', role: 'read-write', seconds: 600, reason: 'watch' };
