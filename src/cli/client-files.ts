@@ -29,14 +29,31 @@ export function writeClientFiles(files: readonly ClientFile[], known: readonly C
   const paths = new Set<string>();
   for (const file of files) if (!isKnown(file, known) || !isEntry(file)) throw refused(file);
   for (const file of files) {
-    const named = io.env[file.variable];
-    const path = named === undefined || named === '' ? join(homeOf(io), file.path) : named;
+    const path = placeOf(file, io);
     const entry = lineOf(file.entry, io, filling.ca).replaceAll('{token}', filling.token);
     mkdirSync(dirname(path), { recursive: true });
     writeSecret(path, file.form === 'section' ? withSection(readText(path), file.key, entry) : withLine(readText(path), file.key, entry));
     paths.add(path);
   }
   return [...paths];
+}
+
+/** Whether the client's own file has the entry, be it of an earlier log-in. */
+export function hasEntry(file: ClientFile, io: Io): boolean {
+  const heading = file.form === 'section' ? `[${file.key}]` : null;
+  let text: string;
+  try {
+    text = readText(placeOf(file, io));
+  } catch {
+    // What cannot be read is nothing to remind of: the log-in says what is wrong with it.
+    return true;
+  }
+  return text.split('\n').some((line) => (heading === null ? line.startsWith(file.key) : line.trim() === heading));
+}
+
+function placeOf({ variable, path }: ClientFile, io: Io): string {
+  const named = io.env[variable];
+  return named === undefined || named === '' ? join(homeOf(io), path) : named;
 }
 
 function isKnown(file: ClientFile, known: readonly ClientFile[]): boolean {

@@ -11,6 +11,8 @@ export interface StoredLogin {
   readonly expiresAt: number;
   /** File of authorities that the gateway's certificate is checked by; null: the system's. */
   readonly ca: string | null;
+  /** Whether the log-in wrote entries into the clients' own files; not there: it is of an earlier version. */
+  readonly entries?: boolean;
 }
 
 /** The home directory of whoever runs the command. */

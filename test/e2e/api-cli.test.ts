@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -78,7 +78,7 @@ test('login goes by the browser and back, keeps the token for oneself, and write
   const home = newHome();
   writeFileSync(join(home, '.pg_service.conf'), '[other]\nhost=elsewhere\n');
   stage.provider.loginAs = 'sub-ada';
-  const login = start(home, ['login', '--url', stage.url, '--ca', stage.caFile, '--service-file']);
+  const login = start(home, ['login', '--url', stage.url, '--ca', stage.caFile]);
   const [, address = ''] = await login.said(/^ {2}(https:\S+)$/m);
   const browser = new TestBrowser();
   const landed = await browser.follow(
@@ -89,7 +89,10 @@ test('login goes by the browser and back, keeps the token for oneself, and write
   assert.match(await page.text(), /Logged in/);
   const { code, out, err } = await login.done;
   assert.equal(code, 0, err);
-  assert.match(out, /^logged in as ada until /);
+  assert.match(
+    out,
+    /^logged in as ada until \S+\nwrote \S+\/\.pg_service\.conf\nwrote \S+\/\.pgpass\nconnect with: psql service=sluice-payments\n$/,
+  );
 
   const tokenPath = join(home, '.config', 'sluice', 'token');
   const apiTokenPath = join(home, '.config', 'sluice', 'api-token');
@@ -113,6 +116,13 @@ test('login goes by the browser and back, keeps the token for oneself, and write
     /^payments +postgres +read-only +yes +PGPASSWORD="\$\(cat .*token\)" psql "host=127\.0\.0\.1 port=6543 dbname=payments user=ada sslmode=verify-full sslrootcert=.*ca\.crt"$/m,
   );
   assert.match(ls.out, /^payments +postgres +read-write +ask +sluice request payments --role read-write /m);
+
+  assert.equal(ls.err, '');
+  const ask = ['request', 'payments', '--role', 'read-write', '--for', '1h', '--reason', 'a fix', '--json'];
+  const { id } = JSON.parse((await run(home, ask)).out) as { id: string };
+  assert.equal((await run(home, ['grants', 'approve', id], as('dana', 'dba'))).code, 0);
+  const fresh = /^not yet in your clients\u2019 files: psql service=sluice-payments-read-write; log in again to write it: sluice login$/m;
+  assert.match((await run(home, ['ls'])).err, fresh);
 
   // What lies in the clients' files opens connections and nothing else, and what the commands use opens none.
   const { authenticator } = stage.identity;
@@ -141,12 +151,25 @@ test('login goes by the browser and back, keeps the token for oneself, and write
 test('login by device shows a code and waits until it was entered', async () => {
   const home = newHome();
   stage.provider.loginAs = 'sub-ada';
-  const login = start(home, ['login', '--url', stage.url, '--device', '--json']);
+  const login = start(home, ['login', '--url', stage.url, '--device', '--json', '--no-service-file']);
   const [, address = ''] = await login.said(/^or open (\S+)$/m);
   await new TestBrowser().submitForms(address);
   const { code, out, err } = await login.done;
   assert.equal(code, 0, err);
   assert.equal((JSON.parse(out) as { user: string }).user, 'ada');
+  assert.ok(!existsSync(join(home, '.pg_service.conf')) && !existsSync(join(home, '.pgpass')));
+});
+
+test('who may reach nothing yet is told that no entry was written', async () => {
+  const home = newHome();
+  stage.provider.accounts.set('sub-newt', { name: 'newt', groups: [] });
+  stage.provider.loginAs = 'sub-newt';
+  const login = start(home, ['login', '--url', stage.url, '--device']);
+  const [, address = ''] = await login.said(/^or open (\S+)$/m);
+  await new TestBrowser().submitForms(address);
+  const { code, out, err } = await login.done;
+  assert.equal(code, 0, err);
+  assert.match(out, /^logged in as newt until \S+\nno account is open to you yet, so no entry was written for your clients: /);
 });
 
 test('a request waits for the decision of somebody else: 0 when it is yes, 3 when it is no, 4 when nobody decides', async () => {

@@ -52,16 +52,7 @@ test('sluice login, then psql by the service it wrote, with the certificate chec
   const ca = join(stage.gateway.dir, 'var', 'tls.crt');
   setDefaultCACertificates([...getCACertificates('default'), readFileSync(ca, 'utf8')]);
   const env = { PATH: process.env['PATH'], HOME: home };
-  const args = [
-    '--disable-warning=ExperimentalWarning',
-    join(root, 'src', 'cli', 'main.ts'),
-    'login',
-    '--url',
-    url,
-    '--ca',
-    ca,
-    '--service-file',
-  ];
+  const args = ['--disable-warning=ExperimentalWarning', join(root, 'src', 'cli', 'main.ts'), 'login', '--url', url, '--ca', ca];
   const login = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   const address = await new Promise<string>((resolve, reject) => {

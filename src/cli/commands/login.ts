@@ -9,7 +9,7 @@ import type { ClientFile } from '../../access/client-help.ts';
 import { GatewayError } from '../../errors.ts';
 import { protocols } from '../../protocols/registry.ts';
 import { ApiClient, ApiFailure, apiDetails, apiOf, apiOptionDetails, apiOptions, gatewayUrl } from '../api-client.ts';
-import { lineOf, writeClientFiles } from '../client-files.ts';
+import { hasEntry, lineOf, writeClientFiles } from '../client-files.ts';
 import { type Arguments, type Command, type ExitCode, type Io, UsageError } from '../command.ts';
 import { forgetLogin, storedLogin, storeLogin } from '../stored-login.ts';
 import { columns, visible } from '../terminal.ts';
@@ -53,19 +53,22 @@ const BROWSER_MS = 5 * 60_000;
 export const login: Command = {
   name: 'login',
   summary: 'Logs in with an identity provider and keeps short-lived tokens, one for the other commands and one for your clients.',
-  usage: '--url https://GATEWAY:8443 [--provider P] [--device] [--no-browser] [--service-file] [--ca FILE] [--json]',
+  usage: '--url https://GATEWAY:8443 [--provider P] [--device] [--no-browser] [--no-service-file] [--ca FILE] [--json]',
   options: {
     ...apiOptions,
     provider: { type: 'string' },
     device: { type: 'boolean' },
+    // What is done anyway; scripts name it.
     'service-file': { type: 'boolean' },
+    'no-service-file': { type: 'boolean' },
     'no-browser': { type: 'boolean' },
   },
   details: [
     '  --provider P    the identity provider, where there are several',
     '  --device        shows a code to enter on another machine, instead of opening a browser here',
     '  --no-browser    prints the address and opens nothing',
-    "  --service-file  writes an entry for each resource into your clients' own files, the token as password included",
+    '  --no-service-file  writes no entries; else each account that is open to you gets one in ~/.pg_service.conf (or PGSERVICEFILE), with',
+    '                  sslmode=verify-full and sslrootcert, and the token as its password in ~/.pgpass (or PGPASSFILE); other entries stay',
     apiOptionDetails,
     '',
     'The tokens are kept in $XDG_CONFIG_HOME/sluice (or ~/.config/sluice), readable by you alone: `token` is the password of your clients and',
@@ -85,14 +88,20 @@ export const login: Command = {
       io.err('nobody logged in in time\n');
       return 4;
     }
-    storeLogin(io, { url, user: issued.user, expiresAt: issued.expiresAt, ca }, { api: issued.token, client: issued.client.token });
-    const written = args.flag('service-file') ? await writeFiles(new ApiClient(url, issued.token, ca), io, issued.client.token, ca) : [];
-    if (args.flag('json')) {
-      io.out(`${JSON.stringify({ user: issued.user, expiresAt: issued.expiresAt, url, files: written })}\n`);
-      return 0;
+    const entries = !args.flag('no-service-file');
+    const login = { url, user: issued.user, expiresAt: issued.expiresAt, ca, entries };
+    storeLogin(io, login, { api: issued.token, client: issued.client.token });
+    const text = !args.flag('json');
+    // Before the entries: whatever comes of them, the log-in stands.
+    if (text) io.out(`logged in as ${visible(issued.user)} until ${new Date(issued.expiresAt).toISOString()}\n`);
+    const written = entries ? await writeFiles(new ApiClient(url, issued.token, ca), io, issued.client.token, ca) : null;
+    if (!text) io.out(`${JSON.stringify({ user: issued.user, expiresAt: issued.expiresAt, url, files: written?.paths ?? [] })}\n`);
+    else if (written !== null) {
+      for (const path of written.paths) io.out(`wrote ${path}\n`);
+      for (const line of written.lines) io.out(`connect with: ${visible(line)}\n`);
+      if (written.paths.length === 0)
+        io.out('no account is open to you yet, so no entry was written for your clients: ask with `sluice request`, then log in again\n');
     }
-    io.out(`logged in as ${visible(issued.user)} until ${new Date(issued.expiresAt).toISOString()}\n`);
-    for (const path of written) io.out(`wrote ${path}\n`);
     return 0;
   },
 };
@@ -127,7 +136,9 @@ export const reachableList: Command = {
   options: apiOptions,
   details: apiDetails,
   async run(args: Arguments, io: Io): Promise<ExitCode> {
-    const { resources } = await apiOf(args, io).get<Reachable>('/api/v1/resources');
+    const client = apiOf(args, io);
+    const reachable = await client.get<Reachable>('/api/v1/resources');
+    const { resources } = reachable;
     const ca = args.text('ca') ?? io.env['SLUICE_CA'] ?? storedLogin(io)?.login.ca ?? null;
     const rows = resources.flatMap(({ name, kind, accounts }) =>
       accounts.map(({ account, reachable, line, ...more }) => ({
@@ -148,9 +159,21 @@ export const reachableList: Command = {
           ...rows.map((row) => [row.resource, row.kind, row.account, row.reachable ? 'yes' : 'ask', visible(row.line)]),
         ]),
       );
+    sayIfNew(reachable, client.url, io);
     return 0;
   },
 };
+
+/** Says so when accounts were opened since the log-in wrote the clients' files. */
+function sayIfNew({ resources }: Reachable, url: string, io: Io): void {
+  const stored = storedLogin(io)?.login;
+  // Whoever brings a token along, or wanted none, has no entries.
+  if (stored?.entries !== true || stored.url !== url || (io.env['SLUICE_TOKEN'] ?? '') !== '') return;
+  const open = resources.flatMap(({ accounts }) => accounts.filter(({ reachable }) => reachable));
+  const fresh = open.filter(({ files }) => files.some((file) => !hasEntry(file, io))).map(({ short }) => short);
+  if (fresh.length > 0)
+    io.err(`not yet in your clients\u2019 files: ${visible(fresh.join(', '))}; log in again to write it: sluice login\n`);
+}
 
 async function chooseProvider(client: ApiClient, wanted: string | undefined): Promise<string> {
   const { providers } = await client.get<{ readonly providers: readonly { readonly name: string }[] }>('/api/v1/login/providers');
@@ -264,10 +287,29 @@ function openBrowser(address: string, io: Io): void {
   child.unref();
 }
 
-async function writeFiles(client: ApiClient, io: Io, token: string, ca: string | null): Promise<string[]> {
+/** An entry for each account that is open, and the lines that use them. */
+async function writeFiles(
+  client: ApiClient,
+  io: Io,
+  token: string,
+  ca: string | null,
+): Promise<{ readonly paths: readonly string[]; readonly lines: readonly string[] }> {
   const { resources } = await client.get<Reachable>('/api/v1/resources');
-  const files = resources.flatMap(({ accounts }) => accounts.filter(({ reachable }) => reachable).flatMap((account) => account.files));
+  const open = resources.flatMap(({ accounts }) => accounts.filter(({ reachable }) => reachable));
+  const files = open.flatMap((account) => account.files);
   const wanted = { resource: 'resource', account: null, user: 'user', host: 'localhost', port: 1 };
   const known = [...protocols.values()].flatMap((protocol) => protocol.clientHelp(wanted).files);
-  return writeClientFiles(files, known, io, { token, ca });
+  try {
+    return { paths: writeClientFiles(files, known, io, { token, ca }), lines: open.map(({ short }) => short) };
+  } catch (error) {
+    if (error instanceof GatewayError) throw error;
+    throw new GatewayError({
+      code: 'client_file_failed',
+      source: 'client',
+      phase: 'login',
+      cause: error,
+      publicMessage: `you are logged in, but the entries of your clients cannot be written: ${error instanceof Error ? error.message : String(error)}`,
+      hint: 'mend that and log in again, or do without: sluice login --no-service-file',
+    });
+  }
 }
