@@ -1,4 +1,5 @@
 import type { Config } from '../config/model.ts';
+import { formatDuration } from '../config/values.ts';
 import { adminQuestion } from '../policy/admin-vocabulary.ts';
 import type { ApproverGroup, PolicyEngine, Principal } from '../policy/model.ts';
 import type { Store } from '../store/model.ts';
@@ -253,7 +254,7 @@ export class StoreGrants implements Grants {
     if (!resource.accounts.has(wanted.role))
       throw refusal('grant_role', `${wanted.resource} has no account ${wanted.role}`, `it has ${[...resource.accounts.keys()].join(', ')}`);
     if (!(Number.isSafeInteger(wanted.seconds) && wanted.seconds > 0 && wanted.seconds <= maxSeconds))
-      throw refusal('grant_seconds', `a grant lasts from one second to ${maxSeconds} seconds`);
+      throw refusal('grant_seconds', `a grant lasts from one second to ${formatDuration(maxSeconds)}`);
     if (wanted.reason.trim() === '') throw refusal('grant_reason', 'a grant needs a reason');
     if (wanted.reason.length > MAX_TEXT || wanted.ticket.length > MAX_TEXT || /\0/.test(wanted.reason + wanted.ticket))
       throw refusal('grant_reason', `reason and ticket are texts of at most ${MAX_TEXT} characters`);

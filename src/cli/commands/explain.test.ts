@@ -63,6 +63,17 @@ test('an allowed statement: by which policy, on what, and what is masked', async
   assert.match(out, /^note +without the catalog/m);
 });
 
+test('* without the target: what is configured and what well-known names say is masked, and that the rest cannot be told', async () => {
+  const { code, out } = await ask('analysts', 'select * from cards');
+  assert.equal(code, 0);
+  assert.match(out, /^masked +holder: whole$/m);
+  assert.match(out, /^masked +pan: all but the last digits$/m);
+  assert.match(out, /^masked +cvv: whole, never revealed$/m);
+  assert.match(out, /^masked +expiry: whole$/m);
+  assert.match(out, /^note +which columns \* stands for cannot be told without the target: /m);
+  assert.doesNotMatch((await ask('analysts', 'select count(*) from cards')).out, /which columns/);
+});
+
 test('a statement that needs approval: by whom', async () => {
   const { out } = await ask('developers', 'delete from orders', '--account', 'read-write', '--json');
   const report = JSON.parse(out) as Record<string, unknown>;

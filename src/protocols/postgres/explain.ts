@@ -19,6 +19,9 @@ const HOW: Readonly<Record<ColumnMask, string>> = {
   none: 'not at all',
 };
 
+/** One name of each class, for the columns that a table may have and nobody named. */
+const WELL_KNOWN = ['pan', 'cvv', 'expiry'] as const;
+
 /** Decides on a statement as a session would, with the catalog of the target where it can be had. */
 export async function explainStatement(request: ExplainRequest): Promise<Explanation> {
   const notes: string[] = [];
@@ -98,8 +101,12 @@ async function catalogOf(request: ExplainRequest, text: Buffer, notes: string[])
     }
   }
   notes.push(
-    'without the catalog of the target only configured columns and well-known names are known; views and functions are not, and what is uncertain counts as masked',
+    'without the catalog of the target only configured columns and well-known names are known; views and functions are not, and an output whose origin is uncertain counts as masked',
   );
+  if (hasStar(text))
+    notes.push(
+      `which columns * stands for cannot be told without the target: ${WELL_KNOWN.join(', ')} stand for all well-known names, which are masked where the tables have them; of columns that are not named here what patterns find`,
+    );
   return new Catalog({ query: offlineRows(resource, text), close: () => {} }, resource.protect, () => 0);
 }
 
@@ -120,6 +127,7 @@ function offlineRows(resource: Resource, text: Buffer): (query: string) => Promi
   for (const { schema, name } of tablesOf(text)) {
     const columns = columnsOf(`${schema === '' ? 'public' : schema}.${name}`);
     for (const word of words) columns.add(word);
+    if (hasStar(text)) for (const column of WELL_KNOWN) columns.add(column);
   }
   const rows = [...tables].flatMap(([path, columns], t) => {
     const dot = path.indexOf('.');
@@ -130,14 +138,22 @@ function offlineRows(resource: Resource, text: Buffer): (query: string) => Promi
 
 /** The identifiers and keywords of a text. */
 function wordsOf(text: Buffer): string[] {
-  const copy = Buffer.from(text);
-  maskLiterals(copy);
   return (
-    copy
-      .toString('utf8')
+    withoutLiterals(text)
       .toLowerCase()
       .match(/[a-z_][a-z0-9_$]*/g) ?? []
   );
+}
+
+/** Whether all columns of a table are asked for by a star, and not something multiplied or counted. */
+function hasStar(text: Buffer): boolean {
+  return /(?:[\s,.]|^)\*\s*(?:,|;|from\b|$)/i.test(withoutLiterals(text));
+}
+
+function withoutLiterals(text: Buffer): string {
+  const copy = Buffer.from(text);
+  maskLiterals(copy);
+  return copy.toString('utf8');
 }
 
 function tablesOf(text: Buffer): readonly TableUse[] {

@@ -71,11 +71,9 @@ export function recordRefusal(services: ProtocolServices, login: ClientLogin, so
   const name = login.parameters.get('user') ?? '';
   const user = masked(name.slice(0, 256));
   const resource = masked((login.parameters.get('database') ?? name).slice(0, 256));
-  log.info('login refused', {
-    code: error.code,
-    source,
-    error: masked(error.cause === undefined ? error.message : `${error.message}: ${String(error.cause)}`),
-  });
+  const { cause } = error;
+  const why = cause instanceof Error ? cause.message : String(cause);
+  log.info('login refused', { code: error.code, source, error: masked(cause === undefined ? error.message : `${error.message}: ${why}`) });
   if (recorder.failure === null) {
     const { code } = error;
     const members = `"ok":false,"code":${jsonString(code)},"user":${jsonString(user)},"resource":${jsonString(resource)},"source":${jsonString(source)}`;
