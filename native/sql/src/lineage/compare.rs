@@ -12,6 +12,7 @@ use crate::tree::{Node, Value};
 
 /// `BoolExprType`.
 const AND_EXPR: i64 = 1;
+const OR_EXPR: i64 = 2;
 /// `SubLinkType`.
 const EXISTS_SUBLINK: i64 = 1;
 
@@ -90,10 +91,21 @@ impl Evaluator<'_> {
         match value {
             Value::List(items) => items.iter().for_each(|item| self.condition(item, scope)),
             Value::Node(node) if node.kind == "BoolExpr" && node.int("boolop") == AND_EXPR => self.condition(node.get("args"), scope),
-            _ => {
-                let mentioned = self.mentioned(value, scope);
-                self.compares |= mentioned.tells();
-            }
+            Value::Node(node) if node.kind == "BoolExpr" && node.int("boolop") == OR_EXPR => self.alternatives(node, scope),
+            _ => self.compares |= self.mentioned(value, scope).tells(),
+        }
+    }
+
+    /// `pan = $1 or email = $2` compares each with constants alone. Several of these could say what belongs to what:
+    /// `(cvv <> '000' or k = 0) and (cvv <> '001' or k = 1) and ...`, as could `cvv = '000' and k = 0 or cvv = '001' and k = 1 or ...`.
+    fn alternatives(&mut self, or: &Node, scope: &Scope<'_>) {
+        for alternative in or.list("args") {
+            self.compares |= self.mentioned(alternative, scope).tells();
+        }
+        if self.mentioned(or.get("args"), scope).tells() {
+            // A subquery may be gone through more than once.
+            let this = std::ptr::from_ref(or).cast::<()>();
+            self.compares |= *self.alternatives_that_mix.get_or_insert(this) != this;
         }
     }
 

@@ -65,6 +65,8 @@ pub struct Evaluator<'c> {
     pub writes: Writes,
     /// A condition would tell a protected value without showing it (see `compare`).
     pub compares: bool,
+    /// The first OR of conditions on protected columns and on others.
+    pub alternatives_that_mix: Option<*const ()>,
     ctes: Vec<(String, Source)>,
     budget: usize,
 }
@@ -76,6 +78,7 @@ impl<'c> Evaluator<'c> {
             touches,
             writes: Writes::default(),
             compares: false,
+            alternatives_that_mix: None,
             ctes: Vec::new(),
             budget: BUDGET,
         }
