@@ -235,6 +235,11 @@ test('a client that stops in the middle of its log-in is let go', async () => {
       wire.send(bytes);
       await wire.ended();
     }
+    const lines = readRecord(gateway.recordDir).filter((line) => line.type === 'auth');
+    assert.deepEqual(
+      lines.map((line) => line['code']),
+      ['login_timeout', 'login_timeout', 'login_timeout', 'login_timeout'],
+    );
   } finally {
     await gateway.stop();
   }

@@ -259,8 +259,8 @@ class PostgresListener implements ProtocolListener {
   #refused(login: ClientLogin, source: string, reason: unknown, patient: boolean): void {
     const error = loginError(reason);
     login.socket.on('error', () => {});
-    // A health check or a port scan is nobody's log-in.
-    if (!login.spoke) {
+    // A health check or a port scan is nobody's log-in. Who stays and says nothing is no such thing.
+    if (!login.spoke && error.code !== 'login_timeout') {
       this.#services.counters.silent++;
       this.#services.log.debug('a connection ended before a byte came', { source, code: error.code });
       endWith(login.socket, wireError(error, 'FATAL'));

@@ -78,8 +78,9 @@ export function recordRefusal(services: ProtocolServices, login: ClientLogin, so
     const { code } = error;
     const members = `"ok":false,"code":${jsonString(code)},"user":${jsonString(user)},"resource":${jsonString(resource)},"source":${jsonString(source)}`;
     const line = recorder.append('auth', '', members);
-    // Who asks where to get a token has not failed to log in.
-    if (code !== 'oauth_discovery') access.events.emit({ type: 'login.failed', sid: '', user, resource, line, detail: { code, source } });
+    // Who asks where to get a token has not failed to log in, and neither has who never said a word.
+    if (code !== 'oauth_discovery' && login.spoke)
+      access.events.emit({ type: 'login.failed', sid: '', user, resource, line, detail: { code, source } });
   }
   recorder.whenRecorded({ onRecorded: then });
 }
