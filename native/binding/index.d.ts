@@ -114,6 +114,8 @@ export class RecordLock {
 export function statementShape(buf: Uint8Array, off: number, len: number): number;
 /** Analysis as JSON (see src/protocols/postgres/analysis.ts). Never throws on bad SQL: `{ "error": ... }`. */
 export function analyzeSql(buf: Uint8Array, off: number, len: number): string;
+/** Fingerprint of libpg_query, 16 hexadecimal digits; '' for what does not parse. Parses the text again: for people, not for every statement. */
+export function fingerprintSql(buf: Uint8Array, off: number, len: number): string;
 /** Compiles a catalog snapshot (JSON, see src/protocols/postgres/analysis.ts) for `lineage`. */
 export function compileCatalog(spec: string): number;
 export function dropCatalog(catalog: number): void;

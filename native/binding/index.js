@@ -17,6 +17,7 @@ export const {
   RecordLock,
   statementShape,
   analyzeSql,
+  fingerprintSql,
   compileCatalog,
   dropCatalog,
   lineage,

@@ -20,6 +20,8 @@ export interface Explanation {
   /** The decision with everything the protocol adds to the policies. */
   readonly decision: Decision;
   readonly action: string;
+  /** The same for operations that differ in their values alone; '' where there is none. */
+  readonly fingerprint: string;
   /** `action path`. */
   readonly objects: readonly string[];
   /** What of the reply would be masked, and how. */

@@ -40,6 +40,16 @@ pub fn analyze_sql(buf: Bytes<'_>, off: u32, len: u32) -> Result<String> {
     })
 }
 
+/// The fingerprint of a text, 16 hexadecimal digits; "" for what does not parse.
+///
+/// # Errors
+/// Offset and length reach past the buffer.
+#[napi]
+pub fn fingerprint_sql(buf: Bytes<'_>, off: u32, len: u32) -> Result<String> {
+    let text = buf.read(off, len)?;
+    guarded("fingerprintSql", || Ok(sluice_sql::fingerprint(text).unwrap_or_default()))
+}
+
 /// Compiles a catalog snapshot.
 ///
 /// # Errors

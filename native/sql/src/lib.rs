@@ -6,11 +6,13 @@
 mod analysis;
 mod builtins;
 mod ffi;
+mod fingerprint;
 mod lineage;
 mod parse;
 mod shape;
 mod tree;
 
 pub use analysis::{Analysis, Copy, Mode, Object, Setting, StatementInfo, TableUse, analyze};
+pub use fingerprint::fingerprint;
 pub use lineage::{Catalog, Lineage, OutputLineage, StatementLineage, WriteLineage, lineage};
 pub use shape::{shape_text, statement_shape};

@@ -392,3 +392,14 @@ fn the_mode_of_a_lock_is_told() {
         assert_eq!(one(sql).lock_mode, mode, "{sql}");
     }
 }
+
+#[test]
+fn a_fingerprint_is_that_of_the_statement_and_not_of_its_literals() {
+    let of = |sql: &str| sluice_sql::fingerprint(sql.as_bytes());
+    // As libpg_query's own tests have it.
+    assert_eq!(of("SELECT 1").as_deref(), Some("50fde20626009aba"));
+    assert_eq!(of("select  2 -- two").as_deref(), Some("50fde20626009aba"));
+    assert_ne!(of("select a from t"), of("select b from t"));
+    assert_eq!(of("selec"), None);
+    assert_eq!(sluice_sql::fingerprint(b"select '\xff'"), None);
+}

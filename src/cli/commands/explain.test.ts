@@ -61,6 +61,11 @@ test('an allowed statement: by which policy, on what, and what is masked', async
   assert.match(out, /^masked +name: whole$/m);
   assert.doesNotMatch(out, /^masked +id/m);
   assert.match(out, /^note +without the catalog/m);
+  const idOf = async (statement: string): Promise<string | undefined> =>
+    /^query id +([0-9a-f]{16})$/m.exec((await ask('analysts', statement)).out)?.[1];
+  assert.equal(await idOf('select 1'), '50fde20626009aba');
+  assert.equal(await idOf('select  2'), '50fde20626009aba');
+  assert.equal(await idOf('selec'), undefined);
 });
 
 test('* without the target: what is configured and what well-known names say is masked, and that the rest cannot be told', async () => {

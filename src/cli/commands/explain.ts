@@ -19,6 +19,7 @@ interface Report {
   readonly at: 'log-in' | 'operation';
   readonly account: string;
   readonly action: string;
+  readonly fingerprint: string;
   readonly objects: readonly string[];
   /** Those of files with their place; what the gateway itself refuses has only an id. */
   readonly policies: readonly (Pick<PolicySummary, 'id'> & Partial<PolicySummary>)[];
@@ -122,6 +123,7 @@ async function reportOf(asked: {
       at: 'log-in',
       account: asked.account ?? '',
       action: protocol.connect.action,
+      fingerprint: '',
       objects: [],
       policies: [],
       approvers: [],
@@ -141,12 +143,13 @@ async function reportOf(asked: {
     secret: (reference) => secret(reference, { env: asked.io.env, dir: dirname(config.file) }),
     timeoutMs: config.limits.loginSeconds * 1000,
   });
-  const { decision, action, objects, masked, notes } = explanation;
+  const { decision, action, fingerprint, objects, masked, notes } = explanation;
   return {
     decision: decision.kind,
     at: 'operation',
     account: open.name,
     action,
+    fingerprint,
     objects,
     policies: decision.policies.map((id) => policy.policies.find((one) => one.id === id) ?? { id }),
     approvers: decision.kind === 'approve' ? decision.approvers : [],
@@ -166,6 +169,7 @@ function textOf(report: Report): string {
   if (report.hint !== '') lines.push(['hint', report.hint]);
   if (report.account !== '') lines.push(['account', report.account]);
   lines.push(['action', report.action]);
+  if (report.fingerprint !== '') lines.push(['query id', report.fingerprint]);
   for (const object of report.objects) lines.push(['object', object]);
   for (const { name, how } of report.masked) lines.push(['masked', `${name}: ${how}`]);
   if (report.decision !== 'deny' && report.masked.length === 0)

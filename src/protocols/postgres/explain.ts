@@ -1,4 +1,4 @@
-import { analyzeSql } from '../../../native/binding/index.js';
+import { analyzeSql, fingerprintSql } from '../../../native/binding/index.js';
 import type { Resource } from '../../config/model.ts';
 import { GatewayError } from '../../errors.ts';
 import type { ExplainRequest, Explanation } from '../explain.ts';
@@ -44,6 +44,7 @@ export async function explainStatement(request: ExplainRequest): Promise<Explana
     return {
       decision: classified.decision,
       action: classified.action,
+      fingerprint: fingerprintSql(text, 0, text.length),
       objects: [...new Set(objects.map((object) => `${object.action} ${object.path}`))],
       masked: classified.decision.kind === 'deny' ? [] : maskedColumns(classifier, classified, snapshot),
       notes,
