@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type AccessStage, startAccessStage } from '../support/access-stage.ts';
 import { makeCertificates } from '../support/certificates.ts';
-import { requireOauthPsql } from '../support/libpq-oauth.ts';
+import { oauthPsql } from '../support/libpq-oauth.ts';
 import { TestOidcProvider, testAudience, testClient, testDevice } from '../support/oidc-provider.ts';
 import { type Done, run } from '../support/run.ts';
 
@@ -14,7 +14,7 @@ import { type Done, run } from '../support/run.ts';
  * A person logs in with psql 18 alone: libpq asks the gateway where to get a token, gets it from the provider by the device flow, over
  * TLS by an authority of the provider's own, and comes back with it. Nothing of Sluice is on that machine.
  */
-const psql = requireOauthPsql();
+const psql = oauthPsql();
 const options = { skip: psql.skip ?? false };
 const dir = mkdtempSync(join(tmpdir(), 'sluice-device-'));
 const ca = join(dir, 'ca.crt');
