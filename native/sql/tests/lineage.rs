@@ -124,3 +124,41 @@ fn conditions_that_tell_protected_values_are_found() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn nested_subqueries_cost_each_level_once() {
+    let catalog = catalog();
+    // What is used up answers "unknown" everywhere; a level that is evaluated twice uses it up at twenty or so.
+    let levels: [(&str, &str, &str, &str); 4] = [
+        ("select cvv from cards", "select (", ") from cards c", "sad"),
+        (
+            "select cvv::int from cards",
+            "select sum(id) filter (where (",
+            ") > 1) from cards",
+            "sad",
+        ),
+        (
+            "select pan from cards",
+            "select pan from cards where pan = '1' or pan = (",
+            ")",
+            "pan",
+        ),
+        (
+            "select holder from cards",
+            "select a from json_table((",
+            "), '$' columns (a text))",
+            "name",
+        ),
+    ];
+    for (inner, before, after, expected) in levels {
+        let sql = format!("{}{inner}{}", before.repeat(40), after.repeat(40));
+        let found = lineage(&catalog, sql.as_bytes());
+        let outputs: Vec<_> = found
+            .statements
+            .iter()
+            .flat_map(|statement| &statement.outputs)
+            .map(|output| output.protect.as_deref())
+            .collect();
+        assert_eq!(outputs, [Some(expected)], "{before}");
+    }
+}

@@ -142,7 +142,7 @@ impl Evaluator<'_> {
                     "NullTest" => self.condition(node.get("arg"), scope),
                     "SubLink" => {
                         if let Some(query) = node.node("subselect") {
-                            self.query(query, Some(scope));
+                            self.subquery(query, scope);
                         }
                         return self.blind_spots(node.get("testexpr"), scope);
                     }
@@ -232,10 +232,8 @@ impl Evaluator<'_> {
             Value::Node(node) if node.kind == "ColumnRef" => self.mention_column(node, scope, mentioned),
             Value::Node(node) if node.kind == "SubLink" => {
                 self.mention(node.get("testexpr"), scope, mentioned);
-                let outputs = node
-                    .node("subselect")
-                    .map(|query| self.query(query, Some(scope)))
-                    .unwrap_or_default();
+                let Some(query) = node.node("subselect") else { return };
+                let outputs = self.subquery(query, scope);
                 let taint = outputs.iter().fold(CLEAN, |taint, output| join(taint, output.taint));
                 if node.int("sub_link_type") != EXISTS_SUBLINK {
                     mentioned.protected |= is_protected(taint, false);

@@ -91,11 +91,11 @@ impl Evaluator<'_> {
             return Resolved::CLEAN;
         }
         let outputs = match node.node("subselect") {
-            Some(query) => self.query(query, Some(scope)),
+            Some(query) => self.subquery(query, scope),
             None => return Resolved::derived(UNKNOWN),
         };
         if kind == EXPR_SUBLINK
-            && let [output] = outputs.as_slice()
+            && let [output] = &*outputs
         {
             return Resolved {
                 taint: output.taint,

@@ -185,7 +185,7 @@ impl Evaluator<'_> {
             && link.int("sub_link_type") == EXPR_SUBLINK
             && let Some(query) = link.node("subselect")
         {
-            let outputs = self.query(query, Some(scope));
+            let outputs = self.subquery(query, scope);
             let certain = outputs.iter().take(at + 1).all(|output| !output.star);
             return match outputs.get(at) {
                 Some(output) if certain => Resolved {

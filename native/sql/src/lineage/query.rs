@@ -1,5 +1,6 @@
 //! What the outputs of a query derive from.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::catalog::{CLEAN, Catalog, Taint, UNKNOWN, join};
@@ -68,6 +69,9 @@ pub struct Evaluator<'c> {
     /// The first OR of conditions on protected columns and on others.
     pub alternatives_that_mix: Option<*const ()>,
     ctes: Vec<(String, Source)>,
+    /// Outputs of the subqueries in expressions of the query that is being evaluated, by their node. An expression may be looked at
+    /// for what it derives from and for what it compares; to evaluate its subqueries each time would double with every level.
+    subqueries: HashMap<*const (), Rc<[Output]>>,
     budget: usize,
 }
 
@@ -80,6 +84,7 @@ impl<'c> Evaluator<'c> {
             compares: false,
             alternatives_that_mix: None,
             ctes: Vec::new(),
+            subqueries: HashMap::new(),
             budget: BUDGET,
         }
     }
@@ -96,6 +101,8 @@ impl<'c> Evaluator<'c> {
             return vec![Output::star(UNKNOWN)];
         }
         let depth = self.ctes.len();
+        // Within one query an expression has one scope; when the query is evaluated again, it may be another.
+        let around = std::mem::take(&mut self.subqueries);
         self.with(node, outer);
         let outputs = match node.kind {
             "SelectStmt" => self.select(node, outer),
@@ -103,11 +110,23 @@ impl<'c> Evaluator<'c> {
             _ => vec![Output::star(UNKNOWN)],
         };
         self.ctes.truncate(depth);
+        self.subqueries = around;
         if node.kind == "SelectStmt"
             && let Some(table) = select_into(node)
         {
             self.writes.add_all(table, &outputs);
         }
+        outputs
+    }
+
+    /// The outputs of a subquery in an expression.
+    pub fn subquery(&mut self, query: &Node, scope: &Scope<'_>) -> Rc<[Output]> {
+        let key = std::ptr::from_ref(query).cast::<()>();
+        if let Some(known) = self.subqueries.get(&key) {
+            return Rc::clone(known);
+        }
+        let outputs: Rc<[Output]> = self.query(query, Some(scope)).into();
+        self.subqueries.insert(key, Rc::clone(&outputs));
         outputs
     }
 
