@@ -2,6 +2,7 @@ import type { Approval } from '../../access/model.ts';
 import { apiDetails, apiOf, apiOptions } from '../api-client.ts';
 import { type Arguments, type Command, type ExitCode, type Io, UsageError } from '../command.ts';
 import { columns, visible } from '../terminal.ts';
+import { MOST_LISTED, sayIfCut, showList, timeOf } from './list.ts';
 
 const one = { min: 1, max: 1 } as const;
 /** A list shows the beginning of longer reasons, characters. */
@@ -19,9 +20,9 @@ export const approvalsList: Command = {
       state,
       limit: String(MOST_LISTED),
     });
-    if (args.flag('json')) for (const approval of approvals) io.out(`${JSON.stringify(approval)}\n`);
-    else if (approvals.length === 0) io.err(`${state === undefined ? 'there are no requests' : 'nothing waits for a decision'}\n`);
-    else io.out(columns([['ID', 'ASKED', 'STATE', 'WHO', 'TARGET', 'MODE', 'WHAT', 'WHY'], ...approvals.map(row)]));
+    const none = state === undefined ? 'there are no requests' : 'nothing waits for a decision';
+    const header = ['ID', 'ASKED', 'STATE', 'WHO', 'TARGET', 'MODE', 'WHAT', 'WHY'];
+    showList(args, io, { items: approvals, none, header, row });
     sayIfCut(approvals.length, io);
     return 0;
   },
@@ -128,18 +129,5 @@ function row(approval: Approval): string[] {
     modes[approval.mode],
     approval.objects.join(', '),
     shortened(reasonOf(approval)),
-  ].map((cell) => visible(cell));
-}
-
-/** To the second, in UTC. */
-export function timeOf(at: number | null): string {
-  return at === null ? '' : `${new Date(at).toISOString().slice(0, 19)}Z`;
-}
-
-/** What a list asks for at the most, and the API gives. */
-export const MOST_LISTED = 500;
-
-/** There may be more than a list shows. */
-export function sayIfCut(count: number, io: Io): void {
-  if (count >= MOST_LISTED) io.err(`these are the newest ${MOST_LISTED}; there may be more\n`);
+  ];
 }

@@ -1,9 +1,9 @@
 import type { ServiceKey, TokenInfo } from '../../identity/model.ts';
 import { apiDetails, apiOf, apiOptions } from '../api-client.ts';
 import type { Arguments, Command, ExitCode, Io } from '../command.ts';
-import { columns, visible } from '../terminal.ts';
-import { MOST_LISTED, sayIfCut, timeOf } from './approvals.ts';
+import { visible } from '../terminal.ts';
 import { durationOf } from './grants.ts';
+import { MOST_LISTED, sayIfCut, showList, timeOf } from './list.ts';
 
 const one = { min: 1, max: 1 } as const;
 const reasonOption = { reason: { type: 'string' } } as const;
@@ -22,8 +22,11 @@ export const keysList: Command = {
   details: apiDetails,
   async run(args: Arguments, io: Io): Promise<ExitCode> {
     const { keys } = await apiOf(args, io).get<{ readonly keys: readonly ServiceKey[] }>('/api/v1/keys');
-    const rows = keys.map((key) =>
-      [
+    showList(args, io, {
+      items: keys,
+      none: 'there are no keys',
+      header: ['ID', 'SERVICE', 'STATE', 'GROUPS', 'EXPIRES', 'LAST USED', 'MADE BY', 'REPLACED BY'],
+      row: (key) => [
         key.id,
         key.service,
         key.state,
@@ -32,11 +35,8 @@ export const keysList: Command = {
         timeOf(key.lastUsedAt),
         key.createdBy,
         key.replacedBy ?? '',
-      ].map((cell) => visible(cell)),
-    );
-    if (args.flag('json')) for (const key of keys) io.out(`${JSON.stringify(key)}\n`);
-    else if (rows.length === 0) io.err('there are no keys\n');
-    else io.out(columns([['ID', 'SERVICE', 'STATE', 'GROUPS', 'EXPIRES', 'LAST USED', 'MADE BY', 'REPLACED BY'], ...rows]));
+      ],
+    });
     return 0;
   },
 };
@@ -95,8 +95,11 @@ export const tokensList: Command = {
       user: args.text('user'),
       limit: String(MOST_LISTED),
     });
-    const rows = tokens.map((token) =>
-      [
+    showList(args, io, {
+      items: tokens,
+      none: 'no token is open',
+      header: ['ID', 'WHO', 'KIND', 'PROVIDER', 'FOR', 'ISSUED', 'EXPIRES', 'LAST USED'],
+      row: (token) => [
         token.id,
         token.name,
         token.kind,
@@ -105,11 +108,8 @@ export const tokensList: Command = {
         timeOf(token.issuedAt),
         timeOf(token.expiresAt),
         timeOf(token.lastUsedAt),
-      ].map((cell) => visible(cell)),
-    );
-    if (args.flag('json')) for (const token of tokens) io.out(`${JSON.stringify(token)}\n`);
-    else if (rows.length === 0) io.err('no token is open\n');
-    else io.out(columns([['ID', 'WHO', 'KIND', 'PROVIDER', 'FOR', 'ISSUED', 'EXPIRES', 'LAST USED'], ...rows]));
+      ],
+    });
     sayIfCut(tokens.length, io);
     return 0;
   },
@@ -131,10 +131,12 @@ export const revocationsList: Command = {
   details: apiDetails,
   async run(args: Arguments, io: Io): Promise<ExitCode> {
     const { revocations } = await apiOf(args, io).get<{ readonly revocations: readonly Revocation[] }>('/api/v1/revocations');
-    const rows = revocations.map(({ kind, id, by, reason, at }) => [timeOf(at), kind, whatOf(kind, id), by, reason].map((c) => visible(c)));
-    if (args.flag('json')) for (const revocation of revocations) io.out(`${JSON.stringify(revocation)}\n`);
-    else if (rows.length === 0) io.err('nothing is revoked\n');
-    else io.out(columns([['SINCE', 'KIND', 'WHAT', 'BY', 'REASON'], ...rows]));
+    showList(args, io, {
+      items: revocations,
+      none: 'nothing is revoked',
+      header: ['SINCE', 'KIND', 'WHAT', 'BY', 'REASON'],
+      row: ({ kind, id, by, reason, at }) => [timeOf(at), kind, whatOf(kind, id), by, reason],
+    });
     return 0;
   },
 };

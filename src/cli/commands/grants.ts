@@ -4,7 +4,7 @@ import { formatDuration, parseDuration } from '../../config/values.ts';
 import { type ApiClient, apiDetails, apiOf, apiOptions } from '../api-client.ts';
 import { type Arguments, type Command, type ExitCode, type Io, UsageError } from '../command.ts';
 import { columns, visible } from '../terminal.ts';
-import { MOST_LISTED, sayIfCut, timeOf } from './approvals.ts';
+import { MOST_LISTED, sayIfCut, showList, timeOf } from './list.ts';
 
 const one = { min: 1, max: 1 } as const;
 /** How often it is asked whether somebody has decided. */
@@ -70,9 +70,8 @@ export const grantsList: Command = {
   async run(args: Arguments, io: Io): Promise<ExitCode> {
     const query = { state: wantedState(args), user: args.text('user'), limit: String(MOST_LISTED) };
     const { grants } = await apiOf(args, io).get<{ readonly grants: readonly Grant[] }>('/api/v1/grants', query);
-    if (args.flag('json')) for (const grant of grants) io.out(`${JSON.stringify(grant)}\n`);
-    else if (grants.length === 0) io.err('there are no grants\n');
-    else io.out(columns([['ID', 'STATE', 'WHO', 'ROLE', 'FOR', 'UNTIL', 'LAST USED', 'TICKET', 'REASON'], ...grants.map(row)]));
+    const header = ['ID', 'STATE', 'WHO', 'ROLE', 'FOR', 'UNTIL', 'LAST USED', 'TICKET', 'REASON'];
+    showList(args, io, { items: grants, none: 'there are no grants', header, row });
     sayIfCut(grants.length, io);
     return 0;
   },
@@ -193,7 +192,7 @@ function row(grant: Grant): string[] {
     timeOf(grant.lastUsedAt),
     grant.ticket,
     grant.reason,
-  ].map((cell) => visible(cell));
+  ];
 }
 
 /** With how many have voted for it, while others still have to. */

@@ -1,22 +1,8 @@
-import type { LiveEvent } from '../../access/model.ts';
+import type { AllSessions, LiveEvent } from '../../access/model.ts';
 import { apiDetails, apiOf, apiOptions } from '../api-client.ts';
 import { type Arguments, type Command, type ExitCode, type Io, UsageError } from '../command.ts';
-import { columns, visible } from '../terminal.ts';
-import { timeOf } from './approvals.ts';
-
-interface LiveView {
-  readonly gateway: string;
-  readonly sid: string;
-  readonly user: string;
-  readonly resource: string;
-  readonly account: string;
-  readonly source: string;
-  readonly startedAt: number;
-  readonly busy: boolean;
-  readonly operations: number;
-  readonly denied: number;
-  readonly masked: Readonly<Record<string, number>>;
-}
+import { visible } from '../terminal.ts';
+import { showList, timeOf } from './list.ts';
 
 const types: readonly string[] = Object.keys({
   'session.start': true,
@@ -38,14 +24,12 @@ export const liveList: Command = {
   options: apiOptions,
   details: apiDetails,
   async run(args: Arguments, io: Io): Promise<ExitCode> {
-    const answer = await apiOf(args, io).get<{
-      readonly sessions: readonly LiveView[];
-      readonly complete: boolean;
-      readonly silent: readonly string[];
-    }>('/api/v1/sessions');
-    const { sessions, complete, silent } = answer;
-    const rows = sessions.map((session) =>
-      [
+    const { sessions, complete, silent } = await apiOf(args, io).get<AllSessions>('/api/v1/sessions');
+    showList(args, io, {
+      items: sessions,
+      none: 'no session is open',
+      header: ['SESSION', 'SINCE', 'WHO', 'FROM', 'TARGET', 'STATE', 'OPS', 'DENIED', 'MASKED', 'GATEWAY'],
+      row: (session) => [
         session.sid,
         timeOf(session.startedAt),
         session.user,
@@ -58,11 +42,8 @@ export const liveList: Command = {
           .map(([rule, n]) => `${rule} ${n}`)
           .join(', '),
         session.gateway,
-      ].map((cell) => visible(cell)),
-    );
-    if (args.flag('json')) for (const session of sessions) io.out(`${JSON.stringify(session)}\n`);
-    else if (rows.length === 0) io.err('no session is open\n');
-    else io.out(columns([['SESSION', 'SINCE', 'WHO', 'FROM', 'TARGET', 'STATE', 'OPS', 'DENIED', 'MASKED', 'GATEWAY'], ...rows]));
+      ],
+    });
     if (!complete)
       io.err(`not all gateways were heard: ${silent.length === 0 ? 'the control store is away' : visible(silent.join(', '))}\n`);
     return 0;

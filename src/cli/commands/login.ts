@@ -12,7 +12,8 @@ import { ApiClient, ApiFailure, apiDetails, apiOf, apiOptionDetails, apiOptions,
 import { hasEntry, lineOf, writeClientFiles } from '../client-files.ts';
 import { type Arguments, type Command, type ExitCode, type Io, UsageError } from '../command.ts';
 import { forgetLogin, storedLogin, storeLogin } from '../stored-login.ts';
-import { columns, visible } from '../terminal.ts';
+import { visible } from '../terminal.ts';
+import { showList } from './list.ts';
 
 interface Issued {
   readonly token: string;
@@ -150,15 +151,12 @@ export const reachableList: Command = {
         line: reachable ? lineOf(line, io, ca) : `sluice request ${name} --role ${account} --for 2h --reason "..."`,
       })),
     );
-    if (args.flag('json')) for (const row of rows) io.out(`${JSON.stringify(row)}\n`);
-    else if (rows.length === 0) io.err('no resource is open to you\n');
-    else
-      io.out(
-        columns([
-          ['RESOURCE', 'KIND', 'ACCOUNT', 'ACCESS', 'TYPE'],
-          ...rows.map((row) => [row.resource, row.kind, row.account, row.reachable ? 'yes' : 'ask', visible(row.line)]),
-        ]),
-      );
+    showList(args, io, {
+      items: rows,
+      none: 'no resource is open to you',
+      header: ['RESOURCE', 'KIND', 'ACCOUNT', 'ACCESS', 'TYPE'],
+      row: (row) => [row.resource, row.kind, row.account, row.reachable ? 'yes' : 'ask', row.line],
+    });
     sayIfNew(reachable, client.url, io);
     return 0;
   },
