@@ -18,7 +18,7 @@ export interface OtherSessionsOptions {
 }
 
 /** How long the other gateways have to answer, ms. */
-const ANSWER_MS = 2_000;
+export const ANSWER_MS = 2_000;
 /** Whoever asks again so soon gets the same answer: each question is a row written by every gateway, ms. */
 const SAME_ANSWER_MS = 1_000;
 /** An answer that nobody has fetched by then is nobody's, ms. */

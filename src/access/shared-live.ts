@@ -4,7 +4,7 @@ import type { Store } from '../store/model.ts';
 import type { AccessLog, Audit } from './audit.ts';
 import type { LocalSessions } from './live.ts';
 import type { AllSessions, LiveSession, LiveSessions, SessionView } from './model.ts';
-import { OtherSessions, type SessionMessage } from './other-sessions.ts';
+import { ANSWER_MS, OtherSessions, type SessionMessage } from './other-sessions.ts';
 import type { Schedule } from './schedule.ts';
 import { storable } from './texts.ts';
 
@@ -23,8 +23,6 @@ export interface SharedLiveOptions {
   readonly log: AccessLog;
 }
 
-/** How long the other gateways have to answer, ms. */
-const ANSWER_MS = 2_000;
 /** A notification carries at most 4,000 bytes. */
 const MAX_REASON = 300;
 

@@ -102,8 +102,15 @@ export class ClientDecisions {
     if (classified.by === classifier && classified.version === snapshot.version) return classified;
     const found = classifier.classify(classified.text, 0, classified.text.length, snapshot);
     // What was prepared or declared before may return, and its errors may quote, what it did not when it was.
-    if (state.readsClean && !classifier.lineage(found, snapshot).statements.every((statement) => statement.clean)) state.readsClean = false;
+    this.noteReads(found);
     return found;
+  }
+
+  /** Keeps track of whether the session has run anything that reads protected data. */
+  noteReads(classified: Classified): void {
+    const state = this.#state;
+    if (state.readsClean && !state.classifier.lineage(classified, state.snapshot()).statements.every((statement) => statement.clean))
+      state.readsClean = false;
   }
 
   /** Why nothing may be fetched any more from a portal that a text names; null: it may, or there is no such portal. */

@@ -42,10 +42,8 @@ export class ClientTurn {
 
   /** Keeps track of what FETCH and EXECUTE may return, and of when names change by SQL. */
   note(classified: Classified): void {
-    const state = this.#state;
-    if (state.readsClean && !state.classifier.lineage(classified, this.#state.snapshot()).statements.every((statement) => statement.clean))
-      state.readsClean = false;
-    if (classified.barrier) state.barrier = true;
+    this.decisions.noteReads(classified);
+    if (classified.barrier) this.#state.barrier = true;
   }
 
   /** Has the types of what a COPY copies described, for the operation to know them. */
